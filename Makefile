@@ -1,0 +1,33 @@
+# make demo and make test are all a newcomer needs; each sets up the environment first.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help setup demo test lint ui clean
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[synthesis,dev]'
+	touch $@
+
+demo: setup  ## build the default corpus of real speech, train a CRNN on it, print honest results
+	$(BIN)/python -m deepfake_lab.prepare data=openprompts
+	$(BIN)/python -m deepfake_lab.run data=openprompts model=crnn
+
+test: setup  ## run all tests
+	$(BIN)/python -m pytest --numprocesses 2
+
+lint: setup  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: setup  ## open the MLflow UI on the local runs
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+clean:  ## remove what can be made again: environment, corpora, caches; runs and their records stay
+	rm -rf .venv corpora build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,63 @@
+"""The words of the field as types: what a label, a score, a batch and a detector's output are.
+
+Everything else in the package agrees with this module:
+
+* a **label** is 0 for bona fide (real) and 1 for spoof (fake);
+* a **score** is one real number a trial, *higher = more bona fide*, meant as a log-likelihood ratio
+  ``ln p(audio | bona fide) - ln p(audio | spoof)``: never a probability.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BONAFIDE: Final = 0
+SPOOF: Final = 1
+LABEL_NAMES: Final = ("bonafide", "spoof")
+"""Name of each label, by its number."""
+
+Split = Literal["train", "dev", "test"]
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+
+SAMPLE_RATE: Final = 16_000
+"""The one rate at which waveforms travel through the lab, in Hz."""
+
+
+class LabError(Exception):
+    """Something a user can mend: the message names the object, the offending value and what to do next.
+
+    Entry points print it without a traceback and exit with status 2.
+    """
+
+
+class Batch(NamedTuple):
+    """A rectangle of utterances on its way to a detector.
+
+    Attributes:
+        wave: waveforms ``(B, T)``, float32, mono, 16 kHz, nominally within [-1, 1].
+        label: labels ``(B,)``, int64, 0 = bona fide, 1 = spoof.
+        row: row of each utterance in its split's manifest ``(B,)``, int64; it identifies the trial.
+        key: names of the utterances, for messages to people.
+    """
+
+    wave: Tensor
+    label: Tensor
+    row: Tensor
+    key: tuple[str, ...]
+
+
+class Output(NamedTuple):
+    """What a detector says of a batch.
+
+    Attributes:
+        score: scores ``(B,)``, float32, higher = more bona fide; calibrated where the detector is.
+        raw_score: the same before calibration ``(B,)``; what losses train.
+        embedding: utterance embeddings ``(B, E)``.
+    """
+
+    score: Tensor
+    raw_score: Tensor
+    embedding: Tensor
