@@ -1,0 +1,153 @@
+"""The score table: one row a trial, the one source of every number that is reported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deepfake_lab.data.manifest import Manifest
+from deepfake_lab.metrics.ranking import FloatArray
+from deepfake_lab.types import LABEL_NAMES, LabError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+COLUMNS = (
+    "key",  # unique name of the trial in its corpus
+    "score",  # higher = more bona fide; calibrated where the detector is
+    "raw_score",  # before calibration
+    "label",  # 0 = bona fide, 1 = spoof
+    "attack",
+    "codec",
+    "speaker",
+    "group",
+    "gender",
+    "language",
+    "corpus",
+    "duration_s",
+    "split",
+)
+FROM_MANIFEST = ("key", "label", "attack", "codec", "speaker", "group", "gender", "language", "corpus", "split")
+
+
+def score_table(
+    manifest: Manifest,
+    index: Tensor | NDArray[np.integer],
+    score: Tensor | NDArray[np.floating],
+    raw_score: Tensor | NDArray[np.floating] | None = None,
+) -> pd.DataFrame:
+    """Joins the rows of a split with their scores.
+
+    Args:
+        manifest: the split, with one row a trial.
+        index: row of each scored trial in the manifest ``(N,)``, in any order.
+        score: scores ``(N,)``, higher = more bona fide.
+        raw_score: scores before calibration ``(N,)``; by default the same.
+
+    Returns:
+        A table in the columns of `COLUMNS`, in the order of the manifest.
+
+    Raises:
+        LabError: a trial is missing, scored twice or has a score that is not finite; the message names such trials.
+    """
+    rows = _host(index).astype(np.int64)
+    values = {"score": _host(score), "raw_score": _host(score if raw_score is None else raw_score)}
+    for name, column in values.items():
+        if column.shape != rows.shape:
+            raise LabError(f"{manifest.source}: {rows.size} trials but {column.size} values of {name}: give one each.")
+    strange = rows[(rows < 0) | (rows >= len(manifest))]
+    if strange.size:
+        raise LabError(f"{manifest.source}: scores for row {strange[0]}, but the split has {len(manifest)} rows.")
+    times = np.bincount(rows, minlength=len(manifest))
+    _refuse(manifest, times == 0, "have no score")
+    _refuse(manifest, times > 1, "have more than one score")
+    table: pd.DataFrame = manifest.table.select(FROM_MANIFEST).to_pandas()
+    for name, column in values.items():
+        ordered = np.empty(len(manifest))
+        ordered[rows] = column
+        _refuse(manifest, ~np.isfinite(ordered), f"have a {name} that is NaN or infinite")
+        table[name] = ordered
+    table["duration_s"] = manifest.table["frames"].to_numpy() / manifest.table["sample_rate"].to_numpy()
+    return table[list(COLUMNS)]
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes a score table as parquet, atomically."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    _write_atomically(path, partial(pq.write_table, arrow))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Reads a score table written by `write_table`.
+
+    Raises:
+        LabError: the file cannot be read or is not a score table.
+    """
+    try:
+        table: pd.DataFrame = pq.read_table(path).to_pandas()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LabError(
+            f"{path}: not a readable score table ({error}). Run the detector on the corpus again."
+        ) from error
+    if tuple(table.columns) != COLUMNS:
+        raise LabError(f"{path}: columns {', '.join(table.columns)}; a score table has {', '.join(COLUMNS)}.")
+    return table
+
+
+def write_official(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
+    """Writes the pair of files that the official ASVspoof 5 scorer reads: tab-separated, scores in full precision.
+
+    Args:
+        table: trials of one corpus, since their keys are to tell them apart.
+        folder: where `scores.tsv` (filename, cm-score) and `keys.tsv` (filename, cm-label) go.
+
+    Returns:
+        Paths of the two files.
+
+    Raises:
+        LabError: two trials have the same key.
+    """
+    twice = table["key"][table["key"].duplicated()]
+    if len(twice):
+        raise LabError(
+            f"{len(twice)} trials share their key with another, such as {twice.iloc[0]}: write one corpus a folder."
+        )
+    labels = np.array(LABEL_NAMES)[table["label"].to_numpy()]
+    columns = {"scores.tsv": ("cm-score", table["score"]), "keys.tsv": ("cm-label", labels)}
+    for name, (header, values) in columns.items():
+        pair = pd.DataFrame({"filename": table["key"].to_numpy(), header: np.asarray(values)})
+        _write_atomically(folder / name, partial(pair.to_csv, sep="\t", index=False, lineterminator="\n"))
+    return folder / "scores.tsv", folder / "keys.tsv"
+
+
+def _host(values: Tensor | NDArray[np.generic]) -> FloatArray:
+    array = values if isinstance(values, np.ndarray) else values.detach().cpu().double().numpy()
+    return array.reshape(-1).astype(np.float64)
+
+
+def _refuse(manifest: Manifest, bad: NDArray[np.bool_], why: str) -> None:
+    if bad.any():
+        keys = manifest.table.filter(pa.array(bad))["key"].to_pylist()
+        raise LabError(
+            f"{manifest.source}: {len(keys)} of {len(manifest)} trials {why}, such as {', '.join(keys[:3])}. "
+            "Every trial must be scored exactly once: look at their audio and at the detector."
+        )
+
+
+def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

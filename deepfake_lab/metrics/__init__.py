@@ -1,0 +1,1 @@
+"""Metrics of detection: pure functions, and a torchmetrics shell that gathers trials."""
