@@ -1,0 +1,1 @@
+"""Losses: a detector's output and its batch to named terms."""

@@ -1,0 +1,26 @@
+"""What every loss is: named terms of a detector's output on a batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from deepfake_lab.types import Batch, Output
+
+
+class DetectionLoss(nn.Module, ABC):
+    """Maps an output and its batch to terms that the task logs by name and sums."""
+
+    @abstractmethod
+    def set_prior(self, n_bonafide: int, n_spoof: int) -> None:
+        """Tells the loss how many utterances of each class the training set has, before training."""
+
+    @abstractmethod
+    def forward(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Terms of the loss, each a scalar, by name."""
+
+    @property
+    @abstractmethod
+    def constant_loss(self) -> float:
+        """Loss of the best detector that says the same of every utterance: who does no better has learned nothing."""

@@ -1,0 +1,1 @@
+"""Detectors and the encoders that they are made of."""

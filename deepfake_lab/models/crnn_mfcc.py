@@ -1,0 +1,44 @@
+"""Convolutional recurrent network on cepstral coefficients."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from deepfake_lab.models.encoder import Encoder, Standardise
+
+
+class MfccCRNN(Encoder):
+    """Conv1d(64), max-pool, Conv1d(128), max-pool, BiLSTM(64), fully connected; the bins are channels.
+
+    The LSTM runs over every fourth frame of the features, each having seen 16 (0.3 s at 16 ms a frame). Its outputs
+    are averaged over time, so that any length of audio gives an embedding of the same scale.
+
+    Args:
+        channels: number of channels of the features.
+        bins: number of bins of the features.
+        hidden: units of the LSTM in each direction.
+        embedding_dim: components of the embedding.
+        dropout: probability of dropout before the fully connected layer.
+    """
+
+    min_frames = 4
+
+    def __init__(
+        self, channels: int, bins: int, hidden: int = 64, embedding_dim: int = 64, dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        self.embedding_dim = embedding_dim
+        self.convolutions = nn.Sequential(
+            Standardise(channels, bins),
+            nn.Flatten(1, 2),
+            *(nn.Conv1d(channels * bins, 64, kernel_size=5, padding=2), nn.ReLU(), nn.MaxPool1d(2)),
+            *(nn.Conv1d(64, 128, kernel_size=5, padding=2), nn.ReLU(), nn.MaxPool1d(2)),
+        )
+        self.recurrent = nn.LSTM(128, hidden, batch_first=True, bidirectional=True)
+        self.embed = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * hidden, embedding_dim), nn.ReLU())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
+        states, _ = self.recurrent(self.convolutions(features).transpose(1, 2))
+        embedding: Tensor = self.embed(states.mean(dim=1))
+        return embedding

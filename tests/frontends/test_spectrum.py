@@ -1,0 +1,116 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepfake_lab.frontends.spectrum import PowerSpectrum, mel_filters
+from deepfake_lab.types import LabError
+
+SIZES = [(1024, 640, 320), (512, 512, 256), (512, 400, 160)]  # the last one's window does not fill the FFT
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def speechlike(samples=32_000):
+    """A quiet chirp with clicks over noise 60 dB below: bins differ by many orders of magnitude."""
+    time = torch.arange(samples) / 16_000
+    wave = 0.3 * torch.sin(2 * math.pi * (100 * time + 1500 * time**2))
+    wave[::4000] += 0.5
+    return torch.stack([wave, torch.zeros_like(wave)]) + 3e-4 * torch.randn(
+        2, samples, generator=torch.Generator().manual_seed(0)
+    )
+
+
+def assert_same_power(actual, expected):
+    assert actual.shape == expected.shape
+    assert (actual.cpu() - expected.cpu()).abs().max() <= 1e-5 * expected.max().cpu()
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_engines_give_the_same_power(sizes):
+    wave = speechlike()
+    assert_same_power(PowerSpectrum(*sizes, engine="nnaudio")(wave), PowerSpectrum(*sizes, engine="fft")(wave))
+
+
+@needs_cuda
+@pytest.mark.parametrize("engine", ["auto", "nnaudio", "fft"])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_engines_give_the_same_power_on_cuda(sizes, engine):
+    wave = speechlike()
+    expected = PowerSpectrum(*sizes, engine="fft")(wave)
+    assert_same_power(PowerSpectrum(*sizes, engine=engine).cuda()(wave.cuda()), expected)
+
+
+@pytest.mark.parametrize("engine", ["nnaudio", "fft"])
+def test_power_is_the_definition(engine):
+    """One frame in the middle against NumPy's transform of the windowed samples, in double precision."""
+    fft_size, window, hop = 512, 400, 160
+    wave = speechlike()[:1]
+    frame = 57
+    start = frame * hop - window // 2
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    expected = np.abs(np.fft.rfft(wave[0, start : start + window].double().numpy() * taper, fft_size)) ** 2
+    power = PowerSpectrum(fft_size, window, hop, engine)(wave)[0, :, frame]
+    np.testing.assert_allclose(power, expected, atol=1e-5 * expected.max())
+
+
+def test_auto_on_a_cpu_is_fft_and_builds_no_kernels():
+    spectrum = PowerSpectrum(*SIZES[0])
+    wave = speechlike()
+    assert torch.equal(spectrum(wave), PowerSpectrum(*SIZES[0], engine="fft")(wave))
+    assert spectrum.kernels is None
+
+
+def test_nnaudio_kernels_follow_the_module_but_stay_out_of_checkpoints():
+    spectrum = PowerSpectrum(*SIZES[1], engine="nnaudio")
+    assert not spectrum.state_dict()
+    assert {buffer.device.type for buffer in spectrum.to("meta").buffers()} == {"meta"}
+
+
+def test_kernels_first_used_in_inference_serve_training_too():
+    """As in a run whose sanity check of dev, in inference mode, is the first to see a CUDA device."""
+    spectrum = PowerSpectrum(*SIZES[1])
+    spectrum.engine = "nnaudio"
+    with torch.inference_mode():
+        spectrum(speechlike())
+    wave = speechlike().requires_grad_()
+    spectrum(wave).sum().backward()
+    assert wave.grad.abs().sum() > 0
+
+
+def test_convolution_is_exact_and_the_setting_is_restored():
+    seen = []
+    spectrum = PowerSpectrum(*SIZES[1], engine="nnaudio")
+    conv = torch.backends.cudnn.conv
+    before = conv.fp32_precision
+    spectrum.kernels.register_forward_pre_hook(lambda *_: seen.append(conv.fp32_precision))
+    spectrum(speechlike())
+    assert (seen, conv.fp32_precision) == (["ieee"], before)
+
+
+def test_nnaudio_prints_nothing(capsys):
+    PowerSpectrum(*SIZES[1], engine="nnaudio")(speechlike())
+    assert capsys.readouterr().out == ""
+
+
+@settings(max_examples=30, deadline=None)
+@given(samples=st.integers(257, 5_000), hop=st.integers(1, 256))
+def test_frames_are_whole_hops(samples, hop):
+    spectrum = PowerSpectrum(512, 400, hop)
+    assert spectrum(torch.ones(1, samples)).shape == (1, 257, samples // hop)
+
+
+def test_window_longer_than_the_transform_is_refused():
+    with pytest.raises(LabError, match="fft_size=512"):
+        PowerSpectrum(512, 640, 320)
+
+
+@pytest.mark.parametrize(
+    ("bins", "f_min", "f_max", "message"),
+    [(400, 0, 8000, "raise fft_size=512"), (80, 0, 9000, "f_max=9000"), (80, 4000, 300, "f_min=4000")],
+)
+def test_filters_that_cannot_be_are_refused(bins, f_min, f_max, message):
+    with pytest.raises(LabError, match=message):
+        mel_filters(bins, 512, 16_000, f_min, f_max)
