@@ -1,0 +1,1 @@
+"""Manifests, corpora, and the one data module that serves them."""

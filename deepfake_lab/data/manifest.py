@@ -1,0 +1,164 @@
+"""A corpus is a manifest: one row an utterance, columns as in `SCHEMA`, stored as parquet.
+
+The table stays in Arrow memory from disk to data loader, so that a row costs no Python object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+
+from deepfake_lab.types import BONAFIDE, LABEL_NAMES, SPLITS, SPOOF, LabError, Split
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),  # unique name of the utterance (the trial)
+        ("path", pa.string()),  # audio file, relative to the corpus root, with forward slashes
+        ("start", pa.int64()),  # first sample of the utterance in the file, at the file's own rate
+        ("frames", pa.int64()),  # length in samples at the file's own rate
+        ("sample_rate", pa.int32()),  # of the file, in Hz
+        ("channels", pa.int16()),
+        ("label", pa.int8()),  # 0 = bona fide, 1 = spoof
+        ("attack", pa.string()),  # "bonafide", or the synthesis system as "corpus/name"
+        ("codec", pa.string()),  # "-" where nothing is known
+        ("speaker", pa.string()),
+        ("group", pa.string()),  # what must not cross splits: a sentence, a source recording, an identity
+        ("gender", pa.string()),
+        ("language", pa.string()),
+        ("split", pa.string()),  # train | dev | test
+        ("corpus", pa.string()),
+    ]
+)
+NO_ATTACK = "bonafide"
+UNKNOWN = "-"
+_REBUILD = "Rebuild it: prepare with force=true."
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Utterances of a corpus, or of one split of it.
+
+    Attributes:
+        table: rows in the columns of `SCHEMA`.
+        root: folder that the paths are relative to.
+        source: where the rows came from, for messages.
+    """
+
+    table: pa.Table
+    root: Path
+    source: str
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, object]], root: Path, source: str) -> Manifest:
+        """Builds a manifest from one mapping a row; absent text columns become "-" and `start` 0."""
+        defaults = {name: UNKNOWN for name in ("codec", "gender", "language")} | {"start": 0}
+        return cls(pa.Table.from_pylist([{**defaults, **row} for row in rows], schema=SCHEMA), root, source)
+
+    @classmethod
+    def read(cls, path: Path, root: Path) -> Manifest:
+        """Reads a manifest written by `write` and validates it.
+
+        Raises:
+            LabError: the file is not a manifest, or its rows contradict each other.
+        """
+        try:
+            table = pq.read_table(path, memory_map=True, page_checksum_verification=True)
+            if table.schema.names != SCHEMA.names:
+                raise LabError(f"{path}: columns {table.schema.names}, expected {SCHEMA.names}. {_REBUILD}")
+            manifest = cls(table.cast(SCHEMA), root, str(path))
+        except (OSError, pa.ArrowException) as error:
+            raise LabError(f"{path}: not a readable manifest ({error}). {_REBUILD}") from error
+        manifest.validate()
+        return manifest
+
+    def write(self, path: Path) -> None:
+        """Writes the table atomically: a reader sees the old file or the whole new one.
+
+        Raises:
+            LabError: the disk is full or does not let itself be written.
+        """
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(self.table, partial, write_page_checksum=True)
+            partial.replace(path)
+        except OSError as error:
+            raise LabError(f"{path}: cannot be written ({error}). Make room, or name another folder.") from error
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def split(self, name: Split) -> Manifest:
+        """Rows of one split, in manifest order."""
+        return Manifest(self.table.filter(pc.equal(self.table["split"], name)), self.root, self.source)
+
+    def counts(self) -> dict[Split, tuple[int, int]]:
+        """Numbers of (bona fide, spoof) utterances of each split."""
+        tally = self.table.group_by(["split", "label"]).aggregate([([], "count_all")]).to_pylist()
+        by_class = {(row["split"], row["label"]): row["count_all"] for row in tally}
+        return {name: (by_class.get((name, BONAFIDE), 0), by_class.get((name, SPOOF), 0)) for name in SPLITS}
+
+    def with_shuffled_labels(self, seed: int) -> Manifest:
+        """The label-permutation control: (label, attack) pairs change places at random within each split."""
+        split = self.table["split"].to_numpy()
+        order = np.arange(len(self))
+        rng = np.random.default_rng(seed)
+        for name in SPLITS:
+            rows = np.flatnonzero(split == name)
+            order[rows] = rng.permutation(rows)
+        table = self.table
+        for column in ("label", "attack"):
+            moved = table[column].take(pa.array(order))
+            table = table.set_column(SCHEMA.get_field_index(column), SCHEMA.field(column), moved)
+        return Manifest(table, self.root, f"{self.source} with shuffled labels")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the rows (not of the file that holds them), in hexadecimal."""
+        rows = pa.BufferOutputStream()
+        csv.write_csv(self.table, rows)  # the values alone, however Arrow has laid them out in memory
+        return hashlib.sha256(rows.getvalue()).hexdigest()
+
+    def validate(self) -> None:
+        """Checks each column's values and the keys.
+
+        Raises:
+            LabError: naming the first offending rows.
+        """
+        for name in SCHEMA.names:
+            self._refuse(pc.is_null(self.table[name]), f"no value for '{name}'")
+        self._refuse(
+            pc.invert(pc.is_in(self.table["split"], pa.array(SPLITS))), f"split is not one of {', '.join(SPLITS)}"
+        )
+        labels = pa.array([BONAFIDE, SPOOF], pa.int8())
+        self._refuse(
+            pc.invert(pc.is_in(self.table["label"], labels)),
+            f"label is not 0 ({LABEL_NAMES[0]}) or 1 ({LABEL_NAMES[1]})",
+        )
+        for name in ("frames", "sample_rate", "channels"):
+            self._refuse(pc.less_equal(self.table[name], 0), f"'{name}' is not positive")
+        self._refuse(pc.less(self.table["start"], 0), "'start' is negative")
+        bonafide = pc.equal(self.table["label"], BONAFIDE)
+        self._refuse(
+            pc.not_equal(bonafide, pc.equal(self.table["attack"], NO_ATTACK)), "label and attack contradict each other"
+        )
+        keys = self.table.group_by("key").aggregate([([], "count_all")])
+        twice = keys.filter(pc.greater(keys["count_all"], 1))["key"].to_pylist()
+        if twice:
+            such = ", ".join(twice[:3])
+            raise LabError(f"{self.source}: {len(twice)} duplicate keys, such as {such}. Keep one row for each.")
+
+    def _refuse(self, bad: pa.ChunkedArray, why: str) -> None:
+        keys = self.table.filter(pc.fill_null(bad, True))["key"].to_pylist()
+        if keys:
+            such = ", ".join(map(str, keys[:3]))
+            raise LabError(f"{self.source}: {why} in {len(keys)} rows, such as {such}. Mend the rows. {_REBUILD}")
