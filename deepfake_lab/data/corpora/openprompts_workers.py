@@ -1,0 +1,176 @@
+"""The processes that survey prompts and make clips of openprompts, and what they say when something goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+
+from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, make, survey
+from deepfake_lab.types import LabError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MOST_WORKERS = 8  # a process with all systems loaded holds a gigabyte
+_BYTES_A_SAMPLE = 1.6  # of 16-bit FLAC with line noise in it, on the generous side
+_KEPT = "The clips made so far are kept: run the same command again to go on."
+
+Result = TypeVar("Result")
+Advance = Callable[[], None]
+
+
+class _Work(NamedTuple):
+    """What every task of a worker needs."""
+
+    systems: Mapping[str, System]
+    folders: Mapping[str, Path]
+    root: Path
+
+
+class Workers:
+    """A pool of single-threaded processes; leave it as a context manager.
+
+    Args:
+        workers: number of processes; 0 takes one a core, eight at most.
+        systems: synthesis systems by name.
+        folders: folder of the prompts of each language.
+        root: folder of the corpus.
+    """
+
+    def __init__(self, workers: int, systems: Mapping[str, System], folders: Mapping[str, Path], root: Path) -> None:
+        self.root = root
+        self._pool = ProcessPoolExecutor(
+            workers or min(os.cpu_count() or 1, _MOST_WORKERS),
+            multiprocessing.get_context("spawn"),  # forking a process that runs torch's threads may hang it
+            _start,
+            (_Work(systems, folders, root),),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def survey(self, files: Sequence[tuple[str, str]]) -> list[Prompt]:
+        """Finds the speech in prompts, given as (language, file); in order."""
+        futures = [self._pool.submit(_survey, *file) for file in files]
+        with _progress("openprompts: looking through the prompts", 0, len(futures)) as advance:
+            for future in futures:
+                _result(future, "the survey of the prompts")
+                advance()
+        return [future.result() for future in futures]
+
+    def make(self, clips: Sequence[Clip], title: str) -> None:
+        """Makes the clips that are not there yet.
+
+        Raises:
+            LabError: the disk is full, a library is missing, a process was killed.
+            RuntimeError: a synthesis system failed; it names the clip.
+        """
+        missing = [clip for clip in clips if not (self.root / clip.path).is_file()]
+        futures = {self._pool.submit(_make, clip): clip for clip in missing}
+        with _progress(title, len(clips) - len(missing), len(clips)) as advance:
+            for number, future in enumerate(as_completed(futures)):
+                try:
+                    _result(future, f"clip {futures[future].key}")
+                except OSError as error:
+                    raise self._disk_error(error, futures[future], missing[number:]) from error
+                advance()
+
+    def _disk_error(self, error: OSError, clip: Clip, missing: Sequence[Clip]) -> LabError:
+        path = self.root / clip.path
+        if error.errno not in _FULL:
+            return LabError(f"{path}: {error}. {_KEPT}")
+        needed = sum(other.piece.stop - other.piece.start for other in missing) * _BYTES_A_SAMPLE / 1e6
+        free = shutil.disk_usage(self.root).free / 1e6
+        why = os.strerror(error.errno or 0)
+        return LabError(
+            f"{path}: cannot be written ({why}): {free:.1f} MB free, about {needed:.1f} MB more needed. "
+            f"Make room, or choose another folder with data.root=DIR. {_KEPT}"
+        )
+
+
+def say(text: str) -> None:
+    """Tells a person what is going on, on standard error."""
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
+def _result(future: Future[Result], what: str) -> Result:
+    """The result of a task, or an error that says which task failed."""
+    try:
+        return future.result()
+    except (LabError, OSError):
+        raise
+    except ImportError as error:
+        raise LabError(
+            f"{what}: {error}. Install the synthesis systems: pip install 'deepfake-lab[synthesis]'. {_KEPT}"
+        ) from error
+    except BrokenProcessPool as error:
+        raise LabError(
+            f"{what}: a worker process died, perhaps for lack of memory. Try data.workers=1. {_KEPT}"
+        ) from error
+    except Exception as error:
+        raise RuntimeError(f"{what} failed: {type(error).__name__}: {error}. {_KEPT}") from error
+
+
+@contextmanager
+def _progress(title: str, done: int, total: int) -> Iterator[Advance]:
+    """A progress bar on a terminal, a line every tenth of the way elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(console=console) as bar:
+            task = bar.add_task(title, total=total, completed=done)
+            yield lambda: bar.advance(task)
+        return
+    count = done
+
+    def advance() -> None:
+        nonlocal count
+        count += 1
+        if count * 10 // total > (count - 1) * 10 // total:
+            say(f"{title}: {count} of {total}")
+
+    yield advance
+
+
+_work: _Work
+
+
+def _start(work: _Work) -> None:
+    """Prepares a worker process: what it works with, one thread, and no life beyond its parent's."""
+    global _work
+    _work = work
+    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries not loaded yet
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process with its parent: an idle worker would otherwise outlive a killed one forever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _survey(language: str, file: str) -> Prompt:
+    return survey(_work.folders[language], language, file)
+
+
+def _make(clip: Clip) -> None:
+    make(clip, _work.systems.get(clip.system), _work.folders[clip.prompt_language], _work.root)
