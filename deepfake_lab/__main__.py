@@ -1,0 +1,34 @@
+"""`deepfake-lab COMMAND ...` is `python -m deepfake_lab.COMMAND ...`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+
+COMMANDS = {
+    "run": "train a detector on a corpus, evaluate it, record everything in MLflow",
+    "prepare": "find or make a corpus's audio, check it, write its manifest",
+    "predict": "say of recordings how probably they are fake",
+}
+
+
+def main() -> None:
+    """Runs the command named first on the command line, or lists the commands."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: deepfake-lab COMMAND [key=value ...]      deepfake-lab COMMAND --help\n")
+        print("\n".join(f"  {name:10s}{text}" for name, text in COMMANDS.items()))
+        return
+    name = arguments[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        print(f"error: {name}: no such command. {hint}Commands: {', '.join(COMMANDS)}.", file=sys.stderr)
+        sys.exit(2)
+    sys.argv = [f"deepfake-lab {name}", *arguments[1:]]
+    importlib.import_module(f"deepfake_lab.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Detectors from configuration and from checkpoints.
+
+A checkpoint holds tensors and plain containers alone. Its `detector` entry is the composed `model` configuration, its
+`state_dict` has the detector's tensors under `detector.`; training and `save_detector` write it alike.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from torch import nn
+
+from deepfake_lab.models.detector import Detector
+from deepfake_lab.types import LabError
+
+_PREFIX = "detector."
+_TRUSTED = ("deepfake_lab.frontends.", "deepfake_lab.models.")
+
+
+def build_detector(config: Mapping[str, Any]) -> Detector:
+    """Builds an untrained detector from the composed `model` configuration."""
+    plain = {str(key): value for key, value in config.items()}
+    detector = instantiate(plain, _convert_="all")
+    if not isinstance(detector, Detector):
+        raise LabError(
+            f"model._target_ makes a {type(detector).__name__}, not a Detector. Choose a configuration of conf/model."
+        )
+    detector.config = plain
+    return detector
+
+
+def save_detector(detector: Detector, path: str | Path) -> None:
+    """Writes a detector alone (no optimizer state), atomically."""
+    path = Path(path)
+    state = {_PREFIX + name: tensor.detach().cpu() for name, tensor in detector.state_dict().items()}
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save({"detector": detector.config, "state_dict": state}, partial)
+    partial.replace(path)
+
+
+def load_detector(path: str | Path) -> Detector:
+    """Loads the detector of a checkpoint, in eval mode, on the CPU.
+
+    The file is not trusted: nothing is unpickled but tensors and plain containers, and its configuration may name
+    modules of `deepfake_lab.frontends` and `deepfake_lab.models` only.
+
+    Raises:
+        LabError: the file is missing, damaged, or not a checkpoint of a detector.
+    """
+    content = read_checkpoint(path)
+    config, state = content.get("detector"), content.get("state_dict")
+    if not isinstance(config, dict) or not isinstance(state, dict):
+        raise LabError(f"{path}: holds no detector. Name a checkpoint written by a run (best.ckpt, detector.ckpt).")
+    _check_config(config, path)
+    tensors = {
+        str(name).removeprefix(_PREFIX): tensor for name, tensor in state.items() if str(name).startswith(_PREFIX)
+    }
+    try:
+        detector = build_detector(config)
+        detector.load_state_dict(tensors)
+    except InstantiationException as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise LabError(f"{path}: its detector cannot be built ({reason}). Use the file of another run.") from error
+    except RuntimeError as error:
+        raise LabError(
+            f"{path}: its tensors do not fit its configuration ({error}). Use the file of another run."
+        ) from error
+    return detector.eval()
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint's content without unpickling anything but tensors and plain containers.
+
+    Raises:
+        LabError: the file is missing or damaged (every byte is checked), or holds something else.
+    """
+    if not Path(path).is_file():
+        raise LabError(f"{path}: no such checkpoint. Runs leave theirs in runs/*/detector.ckpt.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:  # torch.load does not look at the checksums
+                raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise LabError(
+            f"{path}: holds more than tensors and plain containers, so it may run code. Do not use it."
+        ) from error
+    except Exception as error:  # damage shows as errors of many families
+        reason = str(error).partition("\n")[0]
+        raise LabError(
+            f"{path}: not a readable checkpoint ({reason}). It may be damaged: use the file of another run."
+        ) from error
+    if not isinstance(content, dict):
+        raise LabError(f"{path}: holds a {type(content).__name__}, not a checkpoint. Name a file written by a run.")
+    return content
+
+
+def _check_config(config: object, path: str | Path) -> None:
+    """Refuses targets outside the trusted packages, and everything that could turn into one while Hydra builds."""
+    if isinstance(config, dict):
+        if "_target_" in config:
+            _check_target(config["_target_"], path)
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            _check_config(value, path)
+    elif not isinstance(config, str | int | float | None) or "${" in str(config):
+        raise LabError(f"{path}: its configuration holds {config!r:.80}, not a plain value. Do not use this file.")
+
+
+def _check_target(target: object, path: str | Path) -> None:
+    """Refuses anything but a module class defined in the trusted packages."""
+    module_name, _, class_name = str(target).rpartition(".")
+    if module_name.startswith(_TRUSTED):
+        try:
+            found = getattr(importlib.import_module(module_name), class_name, None)
+        except ImportError:
+            found = None
+        if isinstance(found, type) and issubclass(found, nn.Module) and found.__module__ == module_name:
+            return
+    raise LabError(f"{path}: asks for '{target}', which is not a front-end or model of the lab. Do not use this file.")

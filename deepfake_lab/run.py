@@ -1,0 +1,165 @@
+"""`python -m deepfake_lab.run`: train, evaluate, report, all recorded in MLflow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from deepfake_lab.config import PARENT_RUN_VARIABLE, build, launch, resolved, resumed
+from deepfake_lab.types import LabError
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from deepfake_lab.data.module import CorpusDataModule
+    from deepfake_lab.evaluation.summary import Summary
+    from deepfake_lab.tasks.detection import DetectionTask
+    from deepfake_lab.tracking import Run, Tracking
+
+CONTROL = "shuffled_labels"
+
+
+def run(composed: DictConfig) -> float:
+    """Does one run and returns the metric that sweeps optimise.
+
+    Raises:
+        LabError: the configuration, the tracking store or the corpus is of no use; nothing has been trained then.
+    """
+    if composed.resume is not None:
+        composed = resumed(composed, HydraConfig.get().overrides.task)
+    config = resolved(composed)
+    _check_stages(config)
+
+    _quieten()
+    import pytorch_lightning as pl
+
+    tracking: Tracking = build(config["tracking"])
+    tracking.connect()  # now, not after an hour of training
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    datamodule: CorpusDataModule = build(config["loader"], corpus=build(config["data"]))
+    datamodule.setup()
+    return _tracked_run(config, tracking, datamodule)
+
+
+def _quieten() -> None:
+    """Drops notices of libraries that no user of the lab can act on."""
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # devices found, advertisement
+
+
+def _check_stages(config: dict[str, Any]) -> None:
+    stages = config["stages"]
+    if not stages or set(stages) - {"fit", "test"}:
+        raise LabError(f"stages={stages}: choose from fit and test.")
+    if "fit" not in stages and config["checkpoint"] is None:
+        raise LabError("stages=[test] evaluates a trained detector: name it with checkpoint=runs/NAME/detector.ckpt.")
+    if "fit" in stages and config["checkpoint"] is not None:
+        raise LabError("checkpoint= is for stages=[test]. To go on with an interrupted run, use resume=RUN_DIR.")
+
+
+def _tracked_run(config: dict[str, Any], tracking: Tracking, datamodule: CorpusDataModule) -> float:
+    """The run proper, inside an MLflow run."""
+    from deepfake_lab.evaluation.report import print_summary
+    from deepfake_lab.tracking import source_tags
+
+    run_dir = Path(config["run_dir"])
+    run_dir.mkdir(parents=True, exist_ok=True)
+    note = run_dir / "run.json"
+    earlier = json.loads(note.read_text())["mlflow_run_id"] if config["resume"] and note.is_file() else None
+    tags = source_tags() | {**config["choices"], "seed": str(config["seed"]), "corpus": datamodule.corpus.name}
+    with tracking.run(run_dir.name, tags=tags, run_id=earlier, parent=os.environ.get(PARENT_RUN_VARIABLE)) as tracked:
+        note.write_text(json.dumps({"mlflow_run_id": tracked.id, "tracking_uri": tracking.uri}))
+        (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        tracked.log_config(config)
+        tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
+        task = _build_task(config)
+        trainer = _build_trainer(config, tracked)
+        if "fit" in config["stages"]:
+            last = run_dir / "checkpoints" / "last.ckpt"
+            trainer.fit(task, datamodule=datamodule, ckpt_path=last if last.is_file() else None, weights_only=True)
+            _keep_best(trainer, task, run_dir)
+        if "test" not in config["stages"]:
+            return float(trainer.callback_metrics[config["metric"]])
+        summary = _evaluate(config, trainer, task, datamodule, tracked)
+    print_summary(summary)
+    print(f"MLflow run {tracked.id} ({run_dir.name}); compare runs: {tracking.ui_hint}")
+    return summary.metrics()[config["metric"]]
+
+
+def _build_task(config: dict[str, Any]) -> DetectionTask:
+    from deepfake_lab.checkpoint import build_detector, load_detector
+
+    detector = load_detector(config["checkpoint"]) if config["checkpoint"] else build_detector(config["model"])
+    optimizer = build(config["optim"])
+    task: DetectionTask = build(config["task"], detector=detector, loss=build(config["loss"]), optimizer=optimizer)
+    return task
+
+
+def _build_trainer(config: dict[str, Any], tracked: Run) -> pl.Trainer:
+    callbacks = [build(callback) for callback in config["callbacks"].values() if callback]
+    trainer: pl.Trainer = build(config["trainer"], callbacks=callbacks, logger=tracked.logger)
+    return trainer
+
+
+def _keep_best(trainer: pl.Trainer, task: DetectionTask, run_dir: Path) -> None:
+    """Takes the best epoch's detector and leaves it, alone, as `detector.ckpt`."""
+    from deepfake_lab.checkpoint import load_detector, save_detector
+
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if best:  # without a checkpoint callback the last epoch has to do
+        task.detector.load_state_dict(load_detector(best).state_dict())
+    save_detector(task.detector, run_dir / "detector.ckpt")
+
+
+def _evaluate(
+    config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datamodule: CorpusDataModule, tracked: Run
+) -> Summary:
+    """Scores dev and test with the detector, reports and records what it is worth."""
+    import pandas as pd
+
+    from deepfake_lab.evaluation.report import write_report
+    from deepfake_lab.evaluation.sanity import learned_nothing
+    from deepfake_lab.evaluation.scores import score_table
+    from deepfake_lab.evaluation.summary import summarize
+
+    trainer.validate(task, datamodule=datamodule, verbose=False)
+    trainer.test(task, datamodule=datamodule, verbose=False)
+    table = pd.concat([score_table(datamodule.split(name), *task.scored(name)) for name in ("dev", "test")])
+    control = datamodule.corpus.shuffle_labels
+    summary = summarize(table, float(task.detector.eer_threshold), control=control, seed=config["seed"])
+    reasons = learned_nothing(summary.splits["dev"].overall.interval, task.train_losses, task.loss.constant_loss)
+    notes = [finding.text for finding in datamodule.findings]
+    notes += [f"{'As a control should, learned nothing' if control else 'LEARNED NOTHING'}: {why}" for why in reasons]
+    if reasons and not control:
+        notes.append("Do not use this detector: look at the labels, at optim.lr and at the curves in MLflow.")
+    summary = dataclasses.replace(summary, notes=tuple(notes))
+    tracked.set_tags(
+        {f"warning.{finding.code}": "true" for finding in datamodule.findings}
+        | {"learned_nothing": str(bool(reasons)).lower()}
+        | ({"control": CONTROL} if control else {})
+    )
+    run_dir = Path(config["run_dir"])
+    write_report(table, summary, run_dir / "report")
+    tracked.log_results(summary.metrics(), step=trainer.current_epoch, description=summary.to_markdown())
+    tracked.log_folder(run_dir / "report", "report")
+    if (run_dir / "detector.ckpt").is_file():
+        tracked.log_file(run_dir / "detector.ckpt")
+    return summary
+
+
+def main() -> None:
+    """Entry point."""
+    launch("run", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Lightning tasks: one class for each training step that differs."""

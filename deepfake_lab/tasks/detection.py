@@ -1,0 +1,158 @@
+"""The one task that trains any detector: a step, metrics over all trials of an epoch, the dev threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from deepfake_lab.losses.loss import DetectionLoss
+from deepfake_lab.metrics.detection import DetectionMetrics
+from deepfake_lab.models.detector import Detector
+from deepfake_lab.types import SPLITS, Batch, LabError, Split
+
+
+class DetectionTask(pl.LightningModule):
+    """Trains a detector and measures it on whole splits.
+
+    Accuracy, precision, recall, F1 and the confusion matrix of every split use the dev EER threshold: the one of the
+    same epoch while training, the one stored in the checkpoint when testing.
+
+    Args:
+        detector: what is trained.
+        loss: training objective; it learns the class counts when training starts.
+        optimizer: called with the parameters to optimise.
+        scheduler: called with the optimizer; stepped once an epoch.
+        seed: of dropout and the like; a run resumed at an epoch boundary equals an unbroken one.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        loss: DetectionLoss,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.detector = detector
+        self.loss = loss
+        self.seed = seed
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self.trials = nn.ModuleDict({f"{split}_trials": DetectionMetrics() for split in SPLITS})
+        self.train_losses: list[float] = []
+        """Mean training loss of each epoch so far; kept in the checkpoint."""
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimises what requires a gradient."""
+        optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
+        if self._scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
+
+    def setup(self, stage: str) -> None:
+        """Tells the loss how many utterances of each class there are to train on."""
+        bonafide, spoof = self.trainer.datamodule.split("train").counts()["train"]  # type: ignore[attr-defined]
+        self.loss.set_prior(bonafide, spoof)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch, whose random draws (dropout) depend on seed, epoch, batch and process alone."""
+        source = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
+        self._seed_generators(int(source.generate_state(1)[0]))
+        return self._step(batch, "train")
+
+    def _seed_generators(self, seed: int) -> None:
+        """Seeds the processor and the device in use. `torch.manual_seed` takes 1 ms over devices that are not there."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Scores a batch of dev."""
+        self._step(batch, "dev")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Scores a batch of test."""
+        self._step(batch, "test")
+
+    def _step(self, batch: Batch, split: Split) -> Tensor:
+        output = self.detector(batch.wave)
+        terms = self.loss(output, batch)
+        loss: Tensor = torch.stack(list(terms.values())).sum()
+        if split == "train" and not torch.isfinite(loss):
+            raise LabError(
+                f"the training loss is {loss.item()} in epoch {self.current_epoch} on {', '.join(batch.key[:3])}, ...: "
+                "training stopped. Lower optim.lr, or set trainer.precision=32-true; resume=RUN_DIR goes on from there."
+            )
+        size = len(batch.label)
+        logged = {f"{split}/loss": loss}
+        if len(terms) > 1:
+            logged |= {f"{split}/loss/{name}": term for name, term in terms.items()}
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        self._trials(split).update(batch.row, batch.label, output.score)
+        return loss
+
+    def on_validation_epoch_end(self) -> None:
+        """Sets the dev threshold, then measures dev at it."""
+        metrics = self._trials("dev")
+        self.detector.eer_threshold.fill_(metrics.eer_threshold())
+        self._measure("dev")
+
+    def on_train_epoch_end(self) -> None:
+        """Measures the training split, on scores given while the detector was learning."""
+        self._measure("train")
+        self.train_losses.append(float(self.trainer.callback_metrics["train/loss"]))
+
+    def on_test_epoch_end(self) -> None:
+        """Measures test at the dev threshold of the checkpoint."""
+        self._measure("test")
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the trials of the epoch before."""
+        self._trials("dev").reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forgets earlier trials."""
+        self._trials("test").reset()
+
+    def _measure(self, split: Split) -> None:
+        metrics = self._trials(split)
+        metrics.threshold = float(self.detector.eer_threshold)
+        values = metrics.compute()
+        if split == "train":
+            metrics.reset()
+        values |= {"lr": self.trainer.optimizers[0].param_groups[0]["lr"]} if split == "train" else {}
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()})
+        self.log("step", float(self.current_epoch))  # the logger's x axis: epochs, not batches
+
+    def _trials(self, split: Split) -> DetectionMetrics:
+        metrics = self.trials[f"{split}_trials"]
+        assert isinstance(metrics, DetectionMetrics)  # for the type checker: a ModuleDict forgets what it holds
+        return metrics
+
+    def scored(self, split: Split) -> tuple[Tensor, Tensor, Tensor]:
+        """Trials of the last pass over a split, each once.
+
+        Returns:
+            index ``(N,)`` into the split's manifest, score ``(N,)``, raw score ``(N,)``.
+        """
+        index, _, score = self._trials(split).trials()
+        return index, score, (score - self.detector.calibration_offset) / self.detector.calibration_scale
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes the checkpoint self-contained: it carries what the detector is built from."""
+        checkpoint["detector"] = self.detector.config
+        checkpoint["train_losses"] = self.train_losses
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes up the loss history."""
+        self.train_losses = list(checkpoint["train_losses"])

@@ -1,0 +1,143 @@
+"""Every configuration composes and can be built; precedence; what a mistake is answered with."""
+
+import re
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from deepfake_lab import config
+from deepfake_lab.types import LabError
+
+COMMANDS = sorted(path.stem for path in config.CONF.glob("*.yaml"))
+CHOICES = sorted(f"{path.parent.relative_to(config.CONF)}={path.stem}" for path in config.CONF.glob("*/*.yaml"))
+
+
+@pytest.fixture
+def compose():
+    """Composes a command's configuration as the command line would."""
+    GlobalHydra.instance().clear()
+
+    def composed(*overrides, name="run"):
+        whole = hydra.compose(
+            name, [*overrides, *(["run_dir=/tmp"] if name == "run" else [])], return_hydra_config=True
+        )
+        HydraConfig.instance().set_config(whole)
+        return OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
+
+    with hydra.initialize_config_dir(str(config.CONF), version_base="1.3"):
+        yield composed
+    HydraConfig.instance().cfg = None
+
+
+def test_every_choice_is_found():
+    assert {"run", "prepare", "predict"} <= set(COMMANDS)
+    assert {"data=openprompts", "data=toy", "frontend=mel", "frontend=mfcc", "model=crnn", "model=crnn_mfcc"} <= set(
+        CHOICES
+    )
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes_and_fits_what_it_configures(compose, choice):
+    group, _, _ = choice.partition("=")
+    plain = config.resolved(compose(choice))
+    assert plain.get(group) or group == "experiment"
+
+
+@pytest.mark.parametrize("choice", [c for c in CHOICES if c.partition("=")[0] in ("data", "frontend", "model", "loss")])
+def test_what_every_choice_describes_can_be_built(compose, choice):
+    from deepfake_lab.checkpoint import build_detector
+
+    plain = config.resolved(compose(choice))
+    assert build_detector(plain["model"]).config == plain["model"]
+    for group in ("data", "loss", "tracking"):
+        assert config.build(plain[group]) is not None
+    callbacks = [config.build(node) for node in plain["callbacks"].values()]
+    assert {type(callback).__name__ for callback in callbacks} == {"ModelCheckpoint", "EarlyStopping", "ProgressReport"}
+
+
+def test_a_model_brings_its_usual_frontend_and_the_command_line_overrides_it(compose):
+    assert compose("model=crnn_mfcc").frontend._target_.endswith("Mfcc")
+    assert compose("model=crnn").frontend._target_.endswith("Mel")
+    overridden = compose("model=crnn", "frontend=mfcc")
+    assert overridden.model.frontend == overridden.frontend
+    assert overridden.frontend._target_.endswith("Mfcc")
+
+
+def test_precedence_schema_then_file_then_groups_then_experiment_then_command_line(compose):
+    assert config.RunConfig().metric == compose().metric == "dev/eer"
+    assert compose().loader.window_s == 4.0
+    assert compose("experiment=toy").loader.window_s == 0.4
+    assert compose("experiment=toy", "loader.window_s=0.3").loader.window_s == 0.3
+    assert compose("experiment=toy").data._target_.endswith("Toy")
+
+
+def test_configuration_is_yaml_safe_and_has_no_evaluated_code():
+    for path in config.CONF.rglob("*.yaml"):
+        assert not re.search(r"\$\{eval|!!python", path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    ("node", "complaint"),
+    [
+        ({"_target_": "deepfake_lab.models.crnn.CRN"}, "cannot be found"),
+        ({"_target_": "no_such_package.Thing"}, "cannot be found"),
+        ({"_target_": "nothing"}, "cannot be found"),
+        ({"_target_": "deepfake_lab.frontends.mel.Mel", "hopms": 3}, "Did you mean hop_ms?"),
+        ({"_target_": "deepfake_lab.frontends.mel.Mel", "engine": "gpu"}, "model.frontend.engine=gpu: input should be"),
+        ({"_target_": "deepfake_lab.frontends.mel.Mel", "bins": "many"}, "model.frontend.bins=many: input should be"),
+    ],
+)
+def test_nodes_are_checked_against_signatures(node, complaint):
+    with pytest.raises(LabError, match=re.escape(complaint)):
+        config.check_targets({"model": {"frontend": node}})
+
+
+def test_missing_values_are_asked_for(compose):
+    with pytest.raises(LabError, match=r"checkpoint is needed: checkpoint=\.\.\."):
+        config.resolved(compose("input=a.wav", name="predict"))
+
+
+def test_objects_given_to_build_are_passed_as_they_are():
+    marker = object()
+    made = config.build({"_target_": "types.SimpleNamespace", "plain": {"a": [1]}}, given=marker)
+    assert made.given is marker
+    assert made.plain == {"a": [1]}
+    assert not OmegaConf.is_config(made.plain)
+
+
+def test_list_of_commands(capsys, monkeypatch):
+    from deepfake_lab import __main__
+
+    monkeypatch.setattr("sys.argv", ["deepfake-lab"])
+    __main__.main()
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in COMMANDS)
+    monkeypatch.setattr("sys.argv", ["deepfake-lab", "prepair"])
+    with pytest.raises(SystemExit) as stop:
+        __main__.main()
+    assert stop.value.code == config.USER_ERROR
+    assert "Did you mean prepare?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["Müller.wav", "in [x] (1).wav", "a,b.wav", "it's.wav", "back\\slash.wav", "a b.wav"])
+def test_any_file_name_is_taken_as_it_is(compose, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    assert compose(config.quoted(f"input={name}"), name="predict").input == name
+
+
+def test_what_hydra_understands_is_left_to_it():
+    for argument in ("--multirun", "seed=0,1,2", "stages=[fit]", "+optim.amsgrad=true", "a.b='quoted'", "x=range(1,3)"):
+        assert config.quoted(argument) == argument
+
+
+def test_traceback_of_a_data_worker_is_cut_and_nothing_else_is():
+    worker = (
+        "Caught AudioError in DataLoader worker process 0.\nOriginal Traceback (most recent call):\n  File x\n"
+    )
+    told = config.explain(LabError(f"{worker}deepfake_lab.audio.AudioError: a.wav: no such file.\n"), "run", [])
+    assert told.strip() == "a.wav: no such file."
+    assert config.explain(LabError("x: Error: y"), "run", []) == "x: Error: y"

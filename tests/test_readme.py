@@ -1,0 +1,47 @@
+"""What the README says works: its commands, its links, its make targets."""
+
+import re
+import shlex
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text()
+COMMANDS = re.findall(r"^python -m deepfake_lab\.(\w+) ?(.*)$", README, flags=re.MULTILINE)
+
+
+def test_readme_has_commands():
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize(("command", "arguments"), COMMANDS, ids=[" ".join(pair) for pair in COMMANDS])
+def test_every_command_composes(lab, command, arguments):
+    words = [word for word in shlex.split(arguments) if word not in ("--cfg", "job", "--multirun")]
+    single = [re.sub(r",.*", "", word) for word in words]  # --cfg shows one job of a sweep
+    status, printed = lab(command, *single, "--cfg", "job")
+    assert status == 0, printed
+    assert ":" in printed
+
+
+@pytest.mark.parametrize(("command", "arguments"), [pair for pair in COMMANDS if "toy" in pair[1]])
+def test_toy_commands_run(lab, command, arguments):
+    status, printed = lab(command, *shlex.split(arguments))
+    assert status == 0, printed
+
+
+def test_predict_as_the_readme_says(lab):
+    assert lab("run", "experiment=toy", "trainer.max_epochs=1")[0] == 0
+    (run,) = lab.runs
+    status, printed = lab("predict", f"checkpoint=runs/{run.name}/detector.ckpt", "input=corpora", "output=scores.csv")
+    assert status == 0, printed
+    header = (lab.folder / "scores.csv").read_text().splitlines()[0]
+    assert header == "path,score,p_fake,verdict,reason,duration_s,windows"
+
+
+def test_links_and_make_targets_exist():
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (REPOSITORY / link).exists(), link
+    targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"`?make (\w+)`?", README)) - {"setup"} <= targets
+    assert {"setup", "demo", "test", "ui", "lint", "clean"} <= targets
