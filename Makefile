@@ -19,7 +19,7 @@ demo: setup  ## build the default corpus of real speech, train a CRNN on it, pri
 	$(BIN)/python -m deepfake_lab.run data=openprompts model=crnn
 
 test: setup  ## run all tests
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup  ## check style and types
 	$(BIN)/ruff check .

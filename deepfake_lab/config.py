@@ -106,8 +106,11 @@ def launch(name: str, command: Callable[[DictConfig], Any]) -> None:
     sys.argv[1:] = map(quoted, sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(command)()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # Lightning turns an interruption into an exit of its own
+        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        print("interrupted: a run goes on with resume=RUN_DIR, prepare when it is called again", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except (LabError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain(error, name, sys.argv[1:])}", file=sys.stderr)
@@ -132,7 +135,7 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> str
     """One message out of an error: what is wrong, and the nearest name that exists."""
     if isinstance(error, LabError):
         # an error out of a data worker comes with its traceback in front
-        return re.sub(r"\ACaught \w+ in DataLoader worker.*?\n[\w.]*Error: ", "", str(error), flags=re.DOTALL)
+        return re.sub(r"\ACaught \w+ in DataLoader worker.*\n[\w.]*Error: ", "", str(error), flags=re.DOTALL)
     if missing := re.search(r"Could not find '([^']+)/([^'/]+)'", str(error)):
         group, choice = missing.groups()
         options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))

@@ -139,7 +139,7 @@ class Tracking:
         try:
             yield run
             status = RunStatus.FINISHED
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # the latter is what Lightning makes of the former
             status = RunStatus.KILLED
             raise
         finally:

@@ -134,17 +134,17 @@ class TestOneRun:
 
 def test_killed_run_resumes_in_the_same_mlflow_run_with_the_metrics_of_an_unbroken_one(lab):
     assert (
-        lab("run", TOY, "trainer.max_epochs=40", "callbacks.early_stopping=null", "tracking.uri=sqlite:///other.db")[0]
+        lab("run", TOY, "trainer.max_epochs=15", "callbacks.early_stopping=null", "tracking.uri=sqlite:///other.db")[0]
         == 0
     )
     unbroken = metrics(lab.runs[0])
 
-    process = lab.start("deepfake_lab.run", TOY, "trainer.max_epochs=40", "callbacks.early_stopping=null")
+    process = lab.start("deepfake_lab.run", TOY, "trainer.max_epochs=15", "callbacks.early_stopping=null")
     for line in process.stdout:
         if "epoch   3/" in line:
             process.send_signal(signal.SIGKILL)
             break
-    process.wait()
+    process.communicate()
     killed = lab.runs[1]
     assert not (killed / "detector.ckpt").exists(), "the run was over before it could be killed"
     (before,) = lab.mlflow_runs()["run_id"]
