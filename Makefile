@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test lint ui clean
+.PHONY: help setup demo test lint perf ui clean
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -25,6 +25,9 @@ lint: setup  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+perf: setup  ## measure the lab against bare loops and torchaudio, about a minute
+	$(BIN)/python experiments/performance/all.py
 
 ui: setup  ## open the MLflow UI on the local runs
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db

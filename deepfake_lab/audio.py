@@ -110,9 +110,8 @@ def load(path: str | Path, start: int = 0, frames: int | None = None) -> Wave:
     samples, sample_rate = _read(path, start, frames)
     if not samples.size:
         raise AudioError(f"{path}: holds no audio from sample {start} on. Remove it or mend its manifest row.")
-    sane = np.abs(samples) < MAX_AMPLITUDE  # false of NaN as well
-    if not sane.all():
-        bad, channel = np.argwhere(~sane)[0]
+    if not -MAX_AMPLITUDE < samples.min() <= samples.max() < MAX_AMPLITUDE:  # false of NaN too
+        bad, channel = np.argwhere(~(np.abs(samples) < MAX_AMPLITUDE))[0]
         value = samples[bad, channel]
         raise AudioError(f"{path}: sample {start + bad} is {value:g}. Export the file again without NaN or infinity.")
     return resample(samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32), sample_rate)
@@ -154,7 +153,8 @@ def _read(path: str | Path, start: int, frames: int | None) -> tuple[Wave, int]:
         with soundfile.SoundFile(path) as file:
             begin = min(start, file.frames)
             run_up = min(begin, _MP3_RUN_UP) if file.format == "MP3" else 0
-            file.seek(begin - run_up)
+            if begin:  # a seek takes time even to where one is
+                file.seek(begin - run_up)
             samples: Wave = file.read(-1 if frames is None else run_up + frames, dtype="float32", always_2d=True)
             return samples[run_up:], file.samplerate
     except _NOT_FOR_LIBSNDFILE:

@@ -102,6 +102,8 @@ def launch(name: str, command: Callable[[DictConfig], Any]) -> None:
     Errors that a user can mend are printed without a traceback, with suggestions for misspelt names, and end the
     process with status 2.
     """
+    # A waiting thread must not spin: with another busy process on the machine a training step takes 15 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing: the messages below are ours
     sys.argv[1:] = map(quoted, sys.argv[1:])
     try:

@@ -135,9 +135,7 @@ def test_what_hydra_understands_is_left_to_it():
 
 
 def test_traceback_of_a_data_worker_is_cut_and_nothing_else_is():
-    worker = (
-        "Caught AudioError in DataLoader worker process 0.\nOriginal Traceback (most recent call):\n  File x\n"
-    )
+    worker = "Caught AudioError in DataLoader worker process 0.\nOriginal Traceback (most recent call):\n  File x\n"
     told = config.explain(LabError(f"{worker}deepfake_lab.audio.AudioError: a.wav: no such file.\n"), "run", [])
     assert told.strip() == "a.wav: no such file."
     assert config.explain(LabError("x: Error: y"), "run", []) == "x: Error: y"

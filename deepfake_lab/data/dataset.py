@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import torch
 from torch.utils.data import Dataset
 
 from deepfake_lab import audio
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.sampling import Draw
-from deepfake_lab.types import SAMPLE_RATE, LabError
+from deepfake_lab.types import SAMPLE_RATE, Batch, LabError
 
 _AGAIN = "Replace the file, or prepare the corpus again with force=true."
 
@@ -51,15 +54,29 @@ class UtteranceDataset(Dataset[Trial]):
         return len(self.manifest)
 
     def __getitem__(self, draw: Draw) -> Trial:
+        row = draw.row
+        return Trial(self._read(draw), int(self._label[row]), row, self._key[row].as_py())
+
+    def __getitems__(self, draws: Sequence[Draw]) -> Batch:
+        """The batch that a data loader asks for; each utterance goes into its row while the cache still holds it."""
+        wave = np.empty((len(draws), self.samples), np.float32)
+        for target, draw in zip(wave, draws, strict=True):
+            target[:] = self._read(draw)
+        rows = np.array([draw.row for draw in draws])
+        labels, keys = self._label[rows].astype(np.int64), self._key.take(pa.array(rows)).to_pylist()
+        return Batch(torch.from_numpy(wave), torch.from_numpy(labels), torch.from_numpy(rows), tuple(keys))
+
+    def _read(self, draw: Draw) -> audio.Wave:
+        """The window of one utterance ``(T,)``."""
         row, epoch = draw
         start, frames, rate = int(self._start[row]), int(self._frames[row]), int(self._rate[row])
         window = math.ceil(self.window_s * rate)
         if self.random_crop and frames > window:
             start += int(np.random.default_rng([self.seed, epoch, row]).integers(frames - window + 1))
-        path, frames = self.manifest.root / self._path[row].as_py(), min(frames, window)
+        path, frames = f"{self.manifest.root}/{self._path[row].as_py()}", min(frames, window)
         wave = audio.load(path, start, frames)
         if len(wave) < frames * SAMPLE_RATE // rate:
             raise LabError(
                 f"{path}: ends before sample {start + frames}, unlike when the corpus was prepared. {_AGAIN}"
             )
-        return Trial(audio.fit_length(wave, self.samples), int(self._label[row]), row, self._key[row].as_py())
+        return audio.fit_length(wave, self.samples)

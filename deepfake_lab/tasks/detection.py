@@ -62,7 +62,7 @@ class DetectionTask(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Tells the loss how many utterances of each class there are to train on."""
         # deterministic mode else fills every new tensor with NaN before use, a fifth of a step's time on a processor
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         bonafide, spoof = self.trainer.datamodule.split("train").counts()["train"]  # type: ignore[attr-defined]
         self.loss.set_prior(bonafide, spoof)
 

@@ -8,9 +8,8 @@ import soundfile
 import torch
 
 from deepfake_lab.audio import AudioError, fit_length
-from deepfake_lab.data.collate import collate
 from deepfake_lab.data.corpora.toy import Toy
-from deepfake_lab.data.dataset import Trial, UtteranceDataset
+from deepfake_lab.data.dataset import UtteranceDataset
 from deepfake_lab.data.manifest import NO_ATTACK, Manifest
 from deepfake_lab.data.module import CorpusDataModule
 from deepfake_lab.data.sampling import Draw, EpochSampler
@@ -110,12 +109,14 @@ class TestWindows:
             dataset[Draw(3, 0)]
 
 
-def test_collate_makes_a_rectangle_of_documented_types():
-    trials = [Trial(np.full(5, number, np.float32), number % 2, 10 + number, f"u{number}") for number in range(3)]
-    batch = collate(trials)
+def test_a_batch_is_a_rectangle_of_documented_types_that_holds_its_trials(toy):
+    dataset = UtteranceDataset(Toy(toy).prepare(), 0.3, random_crop=True, seed=1)
+    draws = [Draw(5, 2), Draw(0, 2), Draw(40, 2)]
+    batch = dataset.__getitems__(draws)
     assert (batch.wave.dtype, batch.label.dtype, batch.row.dtype) == (torch.float32, torch.int64, torch.int64)
-    torch.testing.assert_close(batch.wave, torch.tensor([[0.0] * 5, [1.0] * 5, [2.0] * 5]))
-    assert (batch.label.tolist(), batch.row.tolist(), batch.key) == ([0, 1, 0], [10, 11, 12], ("u0", "u1", "u2"))
+    for number, trial in enumerate(dataset[draw] for draw in draws):
+        np.testing.assert_array_equal(batch.wave[number].numpy(), trial.wave)
+        assert (batch.label[number], batch.row[number], batch.key[number]) == (trial.label, trial.row, trial.key)
 
 
 class TestOrder:
