@@ -178,7 +178,10 @@ class Run:
         """Records the corpus as a data set, with a hash of its manifest."""
         source = LocalArtifactDatasetSource(str(manifest.root.resolve()))
         dataset = MetaDataset(source, name=name, digest=manifest.digest[:36])  # type: ignore[abstract]
-        mlflow.log_input(dataset, context="training")
+        try:
+            mlflow.log_input(dataset, context="training")
+        except MlflowException:  # jobs that begin together insert the same data set, which only one may do
+            mlflow.log_input(dataset, context="training")
         mlflow.set_tag("corpus.sha256", manifest.digest)
 
     def log_results(self, metrics: Mapping[str, float], step: int, description: str) -> None:
