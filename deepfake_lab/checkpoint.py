@@ -7,7 +7,6 @@ A checkpoint holds tensors and plain containers alone. Its `detector` entry is t
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import nn
 
+from deepfake_lab.data.files import whole
 from deepfake_lab.models.detector import Detector
 from deepfake_lab.types import LabError
 
@@ -40,11 +40,9 @@ def build_detector(config: Mapping[str, Any]) -> Detector:
 
 def save_detector(detector: Detector, path: str | Path) -> None:
     """Writes a detector alone (no optimizer state), atomically."""
-    path = Path(path)
     state = {_PREFIX + name: tensor.detach().cpu() for name, tensor in detector.state_dict().items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save({"detector": detector.config, "state_dict": state}, partial)
-    partial.replace(path)
+    with whole(Path(path)) as partial:
+        torch.save({"detector": detector.config, "state_dict": state}, partial)
 
 
 def load_detector(path: str | Path) -> Detector:

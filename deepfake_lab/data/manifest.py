@@ -6,7 +6,6 @@ The table stays in Arrow memory from disk to data loader, so that a row costs no
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from deepfake_lab.data.files import whole
 from deepfake_lab.types import BONAFIDE, LABEL_NAMES, SPLITS, SPOOF, LabError, Split
 
 SCHEMA = pa.schema(
@@ -86,11 +86,10 @@ class Manifest:
         Raises:
             LabError: the disk is full or does not let itself be written.
         """
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(self.table, partial, write_page_checksum=True)
-            partial.replace(path)
+            with whole(path) as partial:
+                pq.write_table(self.table, partial, write_page_checksum=True)
         except OSError as error:
             raise LabError(f"{path}: cannot be written ({error}). Make room, or name another folder.") from error
 

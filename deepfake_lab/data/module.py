@@ -47,7 +47,8 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Prepares the corpus where it is missing (Lightning calls this in one process only)."""
-        self.corpus.prepare()
+        if not self._splits:  # asked at every stage, and `setup` may have read it all before
+            self.corpus.prepare()
 
     def setup(self, stage: str | None = None) -> None:
         """Reads the manifest and refuses meaningless data.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.metrics.ranking import FloatArray
 from deepfake_lab.types import LABEL_NAMES, LabError
@@ -145,9 +145,5 @@ def _refuse(manifest: Manifest, bad: NDArray[np.bool_], why: str) -> None:
 
 def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as partial_file:
+        write(partial_file)

@@ -7,7 +7,6 @@ a vocoder's copy of it, or a sentence spoken by a text-to-speech system. Everyth
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from deepfake_lab.data.corpora.openprompts_audio import Piece
 from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, TextToSpeech, Vocoder, plan
 from deepfake_lab.data.corpora.openprompts_workers import Workers, say
 from deepfake_lab.data.corpus import Corpus
+from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import NO_ATTACK, Manifest
 from deepfake_lab.types import BONAFIDE, SAMPLE_RATE, SPLITS, SPOOF, LabError, Split
 
@@ -170,10 +170,9 @@ class OpenPrompts(Corpus):
         prompts = workers.survey(files)
         _tell_skipped(prompts)
         clips = plan(prompts, self.systems, self.splits, most=_MOST_PROMPTS[self.preset], seed=self.seed)
-        partial = self._plan_path.with_name(f".{self._plan_path.name}.{os.getpid()}")
         content = {"settings": self._settings, "clips": [asdict(clip) for clip in clips]}
-        partial.write_text(json.dumps(content, indent=0, ensure_ascii=False), encoding="utf-8")
-        partial.replace(self._plan_path)
+        with whole(self._plan_path) as partial:
+            partial.write_text(json.dumps(content, indent=0, ensure_ascii=False), encoding="utf-8")
         return clips
 
     def _row(self, clip: Clip) -> dict[str, object]:

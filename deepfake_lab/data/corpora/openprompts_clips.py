@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import soundfile
 from deepfake_lab.audio import AudioError, Wave, load
 from deepfake_lab.data.corpora.openprompts_audio import MARGIN_FRAMES, Piece, finish, pieces
 from deepfake_lab.data.corpora.openprompts_packages import VOICES, Voice
+from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import NO_ATTACK, UNKNOWN
 from deepfake_lab.types import SAMPLE_RATE, Split
 
@@ -130,14 +130,8 @@ def make(clip: Clip, system: System | None, folder: Path, root: Path) -> None:
     samples = finish(_speech(clip, system, folder), clip.piece.level, clip.margins, clip.seed)
     encoded = io.BytesIO()  # libsndfile says nothing useful of a full disk, writing bytes does
     soundfile.write(encoded, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    path = root / clip.path
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole(root / clip.path) as partial:
         partial.write_bytes(encoded.getvalue())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _speech(clip: Clip, system: System | None, folder: Path) -> Wave:

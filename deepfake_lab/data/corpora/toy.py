@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import soundfile
 
 from deepfake_lab.audio import Wave
 from deepfake_lab.data.corpus import Corpus
+from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import NO_ATTACK, Manifest
 from deepfake_lab.types import BONAFIDE, SAMPLE_RATE, SPLITS, SPOOF
 
@@ -82,9 +82,8 @@ class Toy(Corpus):
 
     def _write(self, name: str, wave: Wave) -> None:
         """Writes a file atomically: another process that makes the same corpus may be reading it already."""
-        partial = self.root / f".{os.getpid()}-{name}"
-        soundfile.write(partial, wave, SAMPLE_RATE)
-        partial.replace(self.root / name)
+        with whole(self.root / name) as partial:
+            soundfile.write(partial, wave, SAMPLE_RATE)
 
     def _signal(self, rng: np.random.Generator, voice: float, system: str) -> Wave:
         """One utterance ``(T,)``, with a peak between 0.2 and 0.6."""
