@@ -5,8 +5,9 @@ libsndfile reads first; PyAV (FFmpeg) reads what libsndfile does not: G.722, AAC
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ import soxr
 from deepfake_lab.types import SAMPLE_RATE, LabError
 
 Wave = npt.NDArray[np.float32]
+Padding = Literal["repeat", "reflect", "zeros"]
+"""How short audio fills a window."""
 
 AUDIO_SUFFIXES = frozenset(
     [
@@ -56,7 +59,16 @@ MAX_AMPLITUDE = 1e10
 """Louder samples (full scale is 1; 32-bit integers kept as floats reach 2e9) are not sound but garbage."""
 
 _MP3_RUN_UP = 16 * 1152  # samples; a frame's bits may lie as far back, in the "reservoir", and a seek misses them
+_MOST_FRAMES = 1 << 40  # two years at 16 kHz
+_CUT_SHORT = re.compile(r"\b(?:data|SSND) *: (\d+) \(should be (\d+)\)")
+
+
+class _UnknownLengthError(Exception):
+    """A header that does not state the length, as in a FLAC file written to a pipe; libsndfile makes up a huge one."""
+
+
 _NOT_FOR_LIBSNDFILE = (
+    _UnknownLengthError,
     soundfile.LibsndfileError,
     TypeError,  # a raw format known by its ending alone
     UnicodeEncodeError,  # a file name that is not valid UTF-8
@@ -82,7 +94,7 @@ def info(path: str | Path) -> AudioInfo:
         AudioError: the file is missing, unreadable or empty.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with _sound_file(path) as file:
             found = AudioInfo(file.frames, file.samplerate, file.channels)
     except _NOT_FOR_LIBSNDFILE:
         _check_exists(path)
@@ -91,6 +103,21 @@ def info(path: str | Path) -> AudioInfo:
     if found.frames <= 0:
         raise AudioError(f"{path}: holds no audio (0 samples). Remove it or replace it.")
     return found
+
+
+def declared_frames(path: str | Path) -> int | None:
+    """Length in samples that a WAV or AIFF file had when it was written, if it has been cut short since.
+
+    libsndfile reads such a file as if it had always been shorter, and tells in its log alone.
+    """
+    try:
+        with _sound_file(path) as file:
+            cut = _CUT_SHORT.search(file.extra_info)
+            sizes = (int(cut[1]), int(cut[2])) if cut else (0, 0)
+            # a recorder that never knew the length wrote the greatest number there is
+            return file.frames * sizes[0] // sizes[1] if 0 < sizes[1] < sizes[0] < 0x7FFFFFFF else None
+    except _NOT_FOR_LIBSNDFILE:
+        return None
 
 
 def load(path: str | Path, start: int = 0, frames: int | None = None) -> Wave:
@@ -107,7 +134,7 @@ def load(path: str | Path, start: int = 0, frames: int | None = None) -> Wave:
     Raises:
         AudioError: the file is missing, unreadable or empty there, or holds NaN, infinite or absurdly large samples.
     """
-    samples, sample_rate = _read(path, start, frames)
+    samples, sample_rate = read(path, start, frames)
     if not samples.size:
         raise AudioError(f"{path}: holds no audio from sample {start} on. Remove it or mend its manifest row.")
     if not -MAX_AMPLITUDE < samples.min() <= samples.max() < MAX_AMPLITUDE:  # false of NaN too
@@ -115,6 +142,34 @@ def load(path: str | Path, start: int = 0, frames: int | None = None) -> Wave:
         value = samples[bad, channel]
         raise AudioError(f"{path}: sample {start + bad} is {value:g}. Export the file again without NaN or infinity.")
     return resample(samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32), sample_rate)
+
+
+def read(path: str | Path, start: int = 0, frames: int | None = None) -> tuple[Wave, int]:
+    """Reads a file, or a part of it, as it is.
+
+    Args:
+        path: any format that libsndfile or PyAV reads.
+        start: first sample to read.
+        frames: number of samples to read; None reads to the end. There are fewer where the file ends.
+
+    Returns:
+        Samples ``(T, channels)``, float32, full scale 1, and their rate in Hz.
+
+    Raises:
+        AudioError: the file is missing or unreadable.
+    """
+    try:
+        with _sound_file(path) as file:
+            begin = min(start, file.frames)
+            run_up = min(begin, _MP3_RUN_UP) if file.format == "MP3" else 0
+            if begin:  # a seek takes time even to where one is
+                file.seek(begin - run_up)
+            samples: Wave = file.read(-1 if frames is None else run_up + frames, dtype="float32", always_2d=True)
+            return samples[run_up:], file.samplerate
+    except _NOT_FOR_LIBSNDFILE:
+        _check_exists(path)
+        samples, sample_rate = _decode_with_av(path, None if frames is None else start + frames)
+        return samples[start:], sample_rate
 
 
 def resample(wave: Wave, from_rate: int, to_rate: int = SAMPLE_RATE) -> Wave:
@@ -125,13 +180,18 @@ def resample(wave: Wave, from_rate: int, to_rate: int = SAMPLE_RATE) -> Wave:
     return resampled
 
 
-def fit_length(wave: Wave, length: int) -> Wave:
-    """First `length` samples of a waveform ``(T,)``; a shorter one is repeated, not padded with zeros.
+def fit_length(wave: Wave, length: int, padding: Padding = "repeat") -> Wave:
+    """First `length` samples of a waveform ``(T,)``; a shorter one is padded at its end.
 
-    Repetition is the habit of the field (ASVspoof baselines): digital zeros would tell the length apart.
+    Repetition is the habit of the field (ASVspoof baselines): digital zeros would tell the length apart. "reflect"
+    goes back and forth instead, without a jump at the seam.
     """
-    if len(wave) < length:
-        wave = np.tile(wave, -(-length // len(wave)))
+    missing = length - len(wave)
+    if missing > 0 and padding == "zeros":
+        return np.pad(wave, (0, missing))
+    if missing > 0:
+        whole = wave if padding == "repeat" else np.concatenate([wave, wave[::-1]])
+        wave = np.tile(whole, -(-length // len(whole)))
     return wave[:length]
 
 
@@ -147,20 +207,12 @@ def windows(wave: Wave, length: int) -> Wave:
     return np.stack([wave[start : start + length] for start in starts])
 
 
-def _read(path: str | Path, start: int, frames: int | None) -> tuple[Wave, int]:
-    """Samples ``(T, channels)`` and sample rate of a part of a file."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            begin = min(start, file.frames)
-            run_up = min(begin, _MP3_RUN_UP) if file.format == "MP3" else 0
-            if begin:  # a seek takes time even to where one is
-                file.seek(begin - run_up)
-            samples: Wave = file.read(-1 if frames is None else run_up + frames, dtype="float32", always_2d=True)
-            return samples[run_up:], file.samplerate
-    except _NOT_FOR_LIBSNDFILE:
-        _check_exists(path)
-        samples, sample_rate = _decode_with_av(path)
-        return samples[start : None if frames is None else start + frames], sample_rate
+def _sound_file(path: str | Path) -> soundfile.SoundFile:
+    file = soundfile.SoundFile(path)
+    if file.frames > _MOST_FRAMES:
+        file.close()
+        raise _UnknownLengthError
+    return file
 
 
 def _check_exists(path: str | Path) -> None:
@@ -168,8 +220,11 @@ def _check_exists(path: str | Path) -> None:
         raise AudioError(f"{path}: no such file. Check data.root, or prepare the corpus again with force=true.")
 
 
-def _decode_with_av(path: str | Path) -> tuple[Wave, int]:
-    """Decodes the first audio stream of a whole file: samples ``(T, channels)`` and its rate in Hz."""
+def _decode_with_av(path: str | Path, stop: int | None = None) -> tuple[Wave, int]:
+    """Decodes the first audio stream up to sample `stop`, or its end: samples ``(T, channels)`` and rate in Hz.
+
+    It begins at the beginning: a codec that remembers (AAC, G.722) gives other samples after a seek.
+    """
     import av  # here, since most files never need it
     import av.error
 
@@ -181,7 +236,13 @@ def _decode_with_av(path: str | Path) -> tuple[Wave, int]:
             if not container.streams.audio:
                 raise AudioError(f"{path}: has no audio stream. Remove it from the corpus.")
             to_float = av.AudioResampler(format="fltp")
-            decoded = [part for frame in container.decode(audio=0) for part in to_float.resample(frame)]
+            decoded: list[av.AudioFrame] = []
+            length = 0
+            for frame in container.decode(audio=0):
+                decoded += to_float.resample(frame)
+                length += frame.samples
+                if stop is not None and length >= stop:
+                    break
     except (av.error.FFmpegError, ValueError) as error:
         size = Path(path).stat().st_size
         raise AudioError(
@@ -189,5 +250,5 @@ def _decode_with_av(path: str | Path) -> tuple[Wave, int]:
         ) from error
     if not decoded:
         raise AudioError(f"{path}: holds no audio ({Path(path).stat().st_size} bytes). Remove it or replace it.")
-    samples = np.concatenate([frame.to_ndarray() for frame in decoded], axis=1).T
+    samples = np.concatenate([frame.to_ndarray() for frame in decoded], axis=1).T[:stop]
     return np.ascontiguousarray(samples, dtype=np.float32), decoded[0].sample_rate

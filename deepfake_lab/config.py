@@ -50,6 +50,7 @@ class RunConfig:
     """Top level of `conf/run.yaml`; the groups are checked against the signatures of what they configure."""
 
     data: Any = MISSING
+    treatment: Any = MISSING
     frontend: Any = MISSING
     model: Any = MISSING
     loss: Any = MISSING
@@ -91,7 +92,11 @@ class PredictConfig:
     device: str = "auto"
 
 
-for _name, _schema in (("run", RunConfig), ("prepare", PrepareConfig), ("predict", PredictConfig)):
+for _name, _schema in (
+    ("run", RunConfig),
+    ("prepare", PrepareConfig),
+    ("predict", PredictConfig),
+):
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
 OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)
 
@@ -164,10 +169,14 @@ def known_keys(config_name: str, overrides: Sequence[str]) -> list[str]:
     groups = [
         o for o in overrides if re.fullmatch(r"[a-z_/]+=\w+", o) and (CONF / f"{o.replace('=', '/')}.yaml").is_file()
     ]
+    return list(_dotted(OmegaConf.to_container(compose(config_name, groups), resolve=False)))
+
+
+def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Composes `conf/{name}.yaml` from within a command that was started by another."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = hydra.compose(config_name, overrides=groups)
-    return list(_dotted(OmegaConf.to_container(composed, resolve=False)))
+        return hydra.compose(name, list(overrides))
 
 
 def _dotted(config: object, prefix: str = "") -> Iterator[str]:

@@ -94,8 +94,8 @@ def predict_file(detector: Detector, path: Path, config: dict[str, Any]) -> Pred
 
     found = audio.info(path)
     first = config["windows"] == "first"
-    frames = min(found.frames, math.ceil(detector.window_s * found.sample_rate)) if first else None
-    wave = audio.load(path, 0, frames)
+    start, length = _speech(path) if detector.treatment.trim else (0, found.frames)
+    wave = audio.load(path, start, min(length, math.ceil(detector.window_s * found.sample_rate)) if first else length)
     windows = torch.from_numpy(audio.windows(wave, detector.window_samples)[: 1 if first else None])
     with torch.inference_mode():
         batches = torch.split(windows.to(detector.eer_threshold.device), config["batch_size"])
@@ -106,6 +106,15 @@ def predict_file(detector: Detector, path: Path, config: dict[str, Any]) -> Pred
     verdict = "undecided" if reason else "spoof" if p_fake > config["threshold"] else "bonafide"
     readable = str(path).encode(errors="backslashreplace").decode()  # names of files need not be valid UTF-8
     return Prediction(readable, score, p_fake, verdict, reason, round(duration, 3), len(windows))
+
+
+def _speech(path: Path) -> tuple[int, int]:
+    """First sample and length of what lies between the quiet edges of a recording."""
+    from deepfake_lab import audio
+    from deepfake_lab.data.inspection import speech
+
+    samples, rate = audio.read(path)
+    return speech(samples.mean(axis=1), rate)
 
 
 def find_audio(source: Path) -> list[Path]:

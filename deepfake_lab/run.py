@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,7 @@ def _tracked_run(config: dict[str, Any], tracking: Tracking, datamodule: CorpusD
         tracked.log_config(config)
         tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
         task = _build_task(config)
+        datamodule.trim = task.detector.treatment.trim
         trainer = _build_trainer(config, tracked)
         if "fit" in config["stages"]:
             last = run_dir / "checkpoints" / "last.ckpt"
@@ -92,7 +94,8 @@ def _tracked_run(config: dict[str, Any], tracking: Tracking, datamodule: CorpusD
         summary = _evaluate(config, trainer, task, datamodule, tracked)
     print_summary(summary)
     print(f"MLflow run {tracked.id} ({run_dir.name}); compare runs: {tracking.ui_hint}")
-    return summary.metrics()[config["metric"]]
+    metrics = summary.metrics()
+    return metrics.get(config["metric"], metrics["test/eer"])  # there is no dev in a corpus for evaluation alone
 
 
 def _build_task(config: dict[str, Any]) -> DetectionTask:
@@ -131,17 +134,22 @@ def _evaluate(
     from deepfake_lab.evaluation.scores import score_table
     from deepfake_lab.evaluation.summary import summarize
 
-    trainer.validate(task, datamodule=datamodule, verbose=False)
+    if "dev" in datamodule.evaluated:
+        trainer.validate(task, datamodule=datamodule, verbose=False)
     trainer.test(task, datamodule=datamodule, verbose=False)
-    table = pd.concat([score_table(datamodule.split(name), *task.scored(name)) for name in ("dev", "test")])
+    table = pd.concat([score_table(datamodule.split(name), *task.scored(name)) for name in datamodule.evaluated])
     control = datamodule.corpus.shuffle_labels
     summary = summarize(table, float(task.detector.eer_threshold), control=control, seed=config["seed"])
-    reasons = learned_nothing(summary.splits["dev"].overall.interval, task.train_losses, task.loss.constant_loss)
+    judged = summary.splits.get("dev")  # a corpus for evaluation alone does not say what was learnt elsewhere
+    reasons = learned_nothing(judged.overall.interval, task.train_losses, task.loss.constant_loss) if judged else []
     notes = [finding.text for finding in datamodule.findings]
     notes += [f"{'As a control should, learned nothing' if control else 'LEARNED NOTHING'}: {why}" for why in reasons]
     if reasons and not control:
         notes.append("Do not use this detector: look at the labels, at optim.lr and at the curves in MLflow.")
-    summary = dataclasses.replace(summary, notes=tuple(notes))
+    counted = Counter[str]()
+    for finding in datamodule.findings:
+        counted[finding.code] += finding.number
+    summary = dataclasses.replace(summary, notes=tuple(notes), skipped=counted["skipped"])
     tracked.set_tags(
         {f"warning.{finding.code}": "true" for finding in datamodule.findings}
         | {"learned_nothing": str(bool(reasons)).lower()}
@@ -149,7 +157,8 @@ def _evaluate(
     )
     run_dir = Path(config["run_dir"])
     write_report(table, summary, run_dir / "report")
-    tracked.log_results(summary.metrics(), step=trainer.current_epoch, description=summary.to_markdown())
+    numbers = {f"data/{code}": float(number) for code, number in counted.items() if number}
+    tracked.log_results(summary.metrics() | numbers, step=trainer.current_epoch, description=summary.to_markdown())
     tracked.log_folder(run_dir / "report", "report")
     if (run_dir / "detector.ckpt").is_file():
         tracked.log_file(run_dir / "detector.ckpt")

@@ -234,3 +234,19 @@ class TestFiles:
         assert status == 2
         assert "device=cuda: cannot be used" in printed
         assert "Try device=cpu" in printed
+
+
+def test_a_detector_that_cuts_quiet_edges_hears_what_is_between_them(predict, checkpoint, tmp_path):
+    detector = load_detector(checkpoint)
+    config = {**detector.config, "treatment": {"_target_": "deepfake_lab.models.treatment.Treatment", "trim": True}}
+    trimming = build_detector(config)
+    trimming.load_state_dict(detector.state_dict())
+    save_detector(trimming, tmp_path / "trimming.ckpt")
+    sound = noise(1.3)
+    soundfile.write(predict.folder / "bare.wav", sound, 16_000)
+    soundfile.write(predict.folder / "edged.wav", np.pad(sound, (8_000, 4_000)), 16_000)
+    for windows in ("first", "all"):
+        _, _, rows = predict(predict.folder, f"windows={windows}", f"checkpoint={tmp_path / 'trimming.ckpt'}")
+        assert rows["bare.wav"]["score"] == rows["edged.wav"]["score"]
+        _, _, rows = predict(predict.folder, f"windows={windows}")
+        assert rows["bare.wav"]["score"] != rows["edged.wav"]["score"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,13 @@ import torch
 from torch.utils.data import Dataset
 
 from deepfake_lab import audio
+from deepfake_lab.data.cache import DecodedCache
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.sampling import Draw
 from deepfake_lab.types import SAMPLE_RATE, Batch, LabError
+
+Crop = Literal["random", "first", "center"]
+"""Which part of a long utterance becomes the window: anywhere within, its beginning, or its middle."""
 
 _AGAIN = "Replace the file, or prepare the corpus again with force=true."
 
@@ -33,25 +37,41 @@ class UtteranceDataset(Dataset[Trial]):
 
     Args:
         manifest: the utterances; its Arrow columns are shared by worker processes, a row costs no Python object.
-        window_s: length of the window in seconds; shorter utterances are repeated.
-        random_crop: take the window anywhere inside the utterance (training) instead of at its start (evaluation).
-        seed: of the crops, which depend on seed, epoch and row alone.
+        window_s: length of the window in seconds.
+        crop: which part of a longer utterance to take.
+        padding: how a shorter one fills the window; see `deepfake_lab.audio.fit_length`.
+        trim: leave out the quiet edges first.
+        seed: of random crops, which depend on seed, epoch and row alone.
+        cache: decoded copies of the manifest's utterances, read in place of the files.
     """
 
-    def __init__(self, manifest: Manifest, window_s: float, *, random_crop: bool, seed: int) -> None:
-        self.manifest = manifest
+    def __init__(
+        self,
+        manifest: Manifest,
+        window_s: float,
+        *,
+        crop: Crop = "first",
+        padding: audio.Padding = "repeat",
+        trim: bool = False,
+        seed: int = 0,
+        cache: DecodedCache | None = None,
+    ) -> None:
+        self.root = manifest.root
         self.window_s = window_s
         self.samples = round(window_s * SAMPLE_RATE)
-        self.random_crop = random_crop
+        self.crop = crop
+        self.padding = padding
         self.seed = seed
-        table = manifest.table.combine_chunks()
-        self._path, self._key = table["path"].chunk(0), table["key"].chunk(0)
-        self._start, self._frames, self._rate, self._label = (
-            table[name].to_numpy() for name in ("start", "frames", "sample_rate", "label")
+        self.cache = cache
+        begin, length = ("speech_start", "speech_frames") if trim else ("start", "frames")
+        table = manifest.table.select(["path", "key", begin, length, "sample_rate", "label"]).combine_chunks()
+        self._path, self._key = (_one_chunk(table, name) for name in ("path", "key"))
+        self._begin, self._length, self._rate, self._label = (
+            table[name].to_numpy() for name in (begin, length, "sample_rate", "label")
         )
 
     def __len__(self) -> int:
-        return len(self.manifest)
+        return len(self._label)
 
     def __getitem__(self, draw: Draw) -> Trial:
         row = draw.row
@@ -68,15 +88,29 @@ class UtteranceDataset(Dataset[Trial]):
 
     def _read(self, draw: Draw) -> audio.Wave:
         """The window of one utterance ``(T,)``."""
-        row, epoch = draw
-        start, frames, rate = int(self._start[row]), int(self._frames[row]), int(self._rate[row])
+        row, _ = draw
+        begin, frames, rate = int(self._begin[row]), int(self._length[row]), int(self._rate[row])
         window = math.ceil(self.window_s * rate)
-        if self.random_crop and frames > window:
-            start += int(np.random.default_rng([self.seed, epoch, row]).integers(frames - window + 1))
-        path, frames = f"{self.manifest.root}/{self._path[row].as_py()}", min(frames, window)
-        wave = audio.load(path, start, frames)
-        if len(wave) < frames * SAMPLE_RATE // rate:
-            raise LabError(
-                f"{path}: ends before sample {start + frames}, unlike when the corpus was prepared. {_AGAIN}"
-            )
-        return audio.fit_length(wave, self.samples)
+        if frames > window:
+            begin += self._offset(draw, frames - window)
+            frames = window
+        if self.cache is not None:
+            wave = self.cache.read(row, begin, frames)
+        else:
+            path = f"{self.root}/{self._path[row].as_py()}"
+            wave = audio.load(path, begin, frames)
+            if len(wave) < frames * SAMPLE_RATE // rate:
+                raise LabError(
+                    f"{path}: ends before sample {begin + frames}, unlike when the corpus was prepared. {_AGAIN}"
+                )
+        return audio.fit_length(wave, self.samples, self.padding)
+
+    def _offset(self, draw: Draw, most: int) -> int:
+        """How far into a longer utterance the window begins: at most `most` samples."""
+        if self.crop == "random":
+            return int(np.random.default_rng([self.seed, draw.epoch, draw.row]).integers(most + 1))
+        return most // 2 if self.crop == "center" else 0
+
+
+def _one_chunk(table: pa.Table, name: str) -> pa.Array:
+    return table[name].chunk(0) if len(table) else pa.array([], pa.string())

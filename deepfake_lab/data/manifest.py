@@ -6,9 +6,11 @@ The table stays in Arrow memory from disk to data loader, so that a row costs no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -27,11 +29,14 @@ SCHEMA = pa.schema(
         ("frames", pa.int64()),  # length in samples at the file's own rate
         ("sample_rate", pa.int32()),  # of the file, in Hz
         ("channels", pa.int16()),
+        ("speech_start", pa.int64()),  # where the sound begins after a quiet edge: a sample of the file
+        ("speech_frames", pa.int64()),  # length from there to the quiet edge at the end
+        ("audio_hash", pa.string()),  # of the decoded samples: equal audio, equal hash; "-" where nobody has listened
         ("label", pa.int8()),  # 0 = bona fide, 1 = spoof
         ("attack", pa.string()),  # "bonafide", or the synthesis system as "corpus/name"
         ("codec", pa.string()),  # "-" where nothing is known
-        ("speaker", pa.string()),
-        ("group", pa.string()),  # what must not cross splits: a sentence, a source recording, an identity
+        ("speaker", pa.string()),  # "collection/name", alike in every corpus made of that collection
+        ("group", pa.string()),  # what must not cross splits (sentence, recording, identity); named likewise
         ("gender", pa.string()),
         ("language", pa.string()),
         ("split", pa.string()),  # train | dev | test
@@ -41,44 +46,58 @@ SCHEMA = pa.schema(
 NO_ATTACK = "bonafide"
 UNKNOWN = "-"
 _REBUILD = "Rebuild it: prepare with force=true."
+_FINDINGS = b"deepfake_lab.findings"
+
+
+class Finding(NamedTuple):
+    """Something true of a corpus that a reader of the results must know.
+
+    Attributes:
+        code: for tags and metric names.
+        text: for people.
+        number: of what is counted, such as skipped files; 0 where nothing is.
+    """
+
+    code: str
+    text: str
+    number: int = 0
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """Utterances of a corpus, or of one split of it.
+class Listing:
+    """Stretches of audio files, a row each, in the columns that a subclass names.
 
     Attributes:
-        table: rows in the columns of `SCHEMA`.
+        table: rows in the columns of `schema`.
         root: folder that the paths are relative to.
         source: where the rows came from, for messages.
+        findings: what was noticed while they were prepared; stored with the rows.
     """
+
+    schema: ClassVar[pa.Schema]
 
     table: pa.Table
     root: Path
     source: str
+    findings: Sequence[Finding] = ()
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Mapping[str, object]], root: Path, source: str) -> Manifest:
-        """Builds a manifest from one mapping a row; absent text columns become "-" and `start` 0."""
-        defaults = {name: UNKNOWN for name in ("codec", "gender", "language")} | {"start": 0}
-        return cls(pa.Table.from_pylist([{**defaults, **row} for row in rows], schema=SCHEMA), root, source)
-
-    @classmethod
-    def read(cls, path: Path, root: Path) -> Manifest:
-        """Reads a manifest written by `write` and validates it.
+    def read(cls, path: Path, root: Path) -> Self:
+        """Reads what `write` has written and validates it.
 
         Raises:
-            LabError: the file is not a manifest, or its rows contradict each other.
+            LabError: the file is not such a table, or its rows contradict each other.
         """
         try:
             table = pq.read_table(path, memory_map=True, page_checksum_verification=True)
-            if table.schema.names != SCHEMA.names:
-                raise LabError(f"{path}: columns {table.schema.names}, expected {SCHEMA.names}. {_REBUILD}")
-            manifest = cls(table.cast(SCHEMA), root, str(path))
+            if table.schema.names != cls.schema.names:
+                raise LabError(f"{path}: columns {table.schema.names}, expected {cls.schema.names}. {_REBUILD}")
+            noted = json.loads((table.schema.metadata or {}).get(_FINDINGS, b"[]"))
+            listing = cls(table.cast(cls.schema), root, str(path), tuple(Finding(*note) for note in noted))
         except (OSError, pa.ArrowException) as error:
             raise LabError(f"{path}: not a readable manifest ({error}). {_REBUILD}") from error
-        manifest.validate()
-        return manifest
+        listing.validate()
+        return listing
 
     def write(self, path: Path) -> None:
         """Writes the table atomically: a reader sees the old file or the whole new one.
@@ -89,16 +108,70 @@ class Manifest:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole(path) as partial:
-                pq.write_table(self.table, partial, write_page_checksum=True)
+                noted = {_FINDINGS: json.dumps(self.findings)}
+                pq.write_table(self.table.replace_schema_metadata(noted), partial, write_page_checksum=True)
         except OSError as error:
             raise LabError(f"{path}: cannot be written ({error}). Make room, or name another folder.") from error
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def split(self, name: Split) -> Manifest:
+    def split(self, name: Split) -> Self:
         """Rows of one split, in manifest order."""
-        return Manifest(self.table.filter(pc.equal(self.table["split"], name)), self.root, self.source)
+        return replace(self, table=self.table.filter(pc.equal(self.table["split"], name)))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the rows (not of the file that holds them), in hexadecimal."""
+        rows = pa.BufferOutputStream()
+        csv.write_csv(self.table, rows)  # the values alone, however Arrow has laid them out in memory
+        return hashlib.sha256(rows.getvalue()).hexdigest()
+
+    def validate(self) -> None:
+        """Checks each column's values and the keys.
+
+        Raises:
+            LabError: naming the first offending rows.
+        """
+        for name in self.schema.names:
+            self._refuse(pc.is_null(self.table[name]), f"no value for '{name}'")
+        self._refuse(
+            pc.invert(pc.is_in(self.table["split"], pa.array(SPLITS))), f"split is not one of {', '.join(SPLITS)}"
+        )
+        for name in ("frames", "sample_rate", "channels"):
+            self._refuse(pc.less_equal(self.table[name], 0), f"'{name}' is not positive")
+        self._refuse(pc.less(self.table["start"], 0), "'start' is negative")
+        keys = self.table.group_by("key").aggregate([([], "count_all")])
+        twice = keys.filter(pc.greater(keys["count_all"], 1))["key"].to_pylist()
+        if twice:
+            such = ", ".join(twice[:3])
+            raise LabError(f"{self.source}: {len(twice)} duplicate keys, such as {such}. Keep one row for each.")
+
+    def _refuse(self, bad: pa.ChunkedArray, why: str) -> None:
+        keys = self.table.filter(pc.fill_null(bad, True))["key"].to_pylist()
+        if keys:
+            such = ", ".join(map(str, keys[:3]))
+            raise LabError(f"{self.source}: {why} in {len(keys)} rows, such as {such}. Mend the rows. {_REBUILD}")
+
+
+@dataclass(frozen=True)
+class Manifest(Listing):
+    """Utterances of a corpus, or of one split of it."""
+
+    schema = SCHEMA
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, object]], root: Path, source: str) -> Manifest:
+        """Builds a manifest from one mapping a row.
+
+        Absent text columns become "-", an absent `start` 0, and absent speech fills the utterance.
+        """
+        unknown = {name: UNKNOWN for name in ("codec", "speaker", "gender", "language", "audio_hash")} | {"start": 0}
+        complete = [{**unknown, **row} for row in rows]
+        for row in complete:
+            row.setdefault("speech_start", row["start"])
+            row.setdefault("speech_frames", row["frames"])
+        return cls(pa.Table.from_pylist(complete, schema=SCHEMA), root, source)
 
     def counts(self) -> dict[Split, tuple[int, int]]:
         """Numbers of (bona fide, spoof) utterances of each split."""
@@ -118,46 +191,17 @@ class Manifest:
         for column in ("label", "attack"):
             moved = table[column].take(pa.array(order))
             table = table.set_column(SCHEMA.get_field_index(column), SCHEMA.field(column), moved)
-        return Manifest(table, self.root, f"{self.source} with shuffled labels")
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the rows (not of the file that holds them), in hexadecimal."""
-        rows = pa.BufferOutputStream()
-        csv.write_csv(self.table, rows)  # the values alone, however Arrow has laid them out in memory
-        return hashlib.sha256(rows.getvalue()).hexdigest()
+        return replace(self, table=table, source=f"{self.source} with shuffled labels")
 
     def validate(self) -> None:
-        """Checks each column's values and the keys.
-
-        Raises:
-            LabError: naming the first offending rows.
-        """
-        for name in SCHEMA.names:
-            self._refuse(pc.is_null(self.table[name]), f"no value for '{name}'")
-        self._refuse(
-            pc.invert(pc.is_in(self.table["split"], pa.array(SPLITS))), f"split is not one of {', '.join(SPLITS)}"
-        )
+        """Checks labels and attacks too; see `Listing.validate`."""
+        super().validate()
         labels = pa.array([BONAFIDE, SPOOF], pa.int8())
         self._refuse(
             pc.invert(pc.is_in(self.table["label"], labels)),
             f"label is not 0 ({LABEL_NAMES[0]}) or 1 ({LABEL_NAMES[1]})",
         )
-        for name in ("frames", "sample_rate", "channels"):
-            self._refuse(pc.less_equal(self.table[name], 0), f"'{name}' is not positive")
-        self._refuse(pc.less(self.table["start"], 0), "'start' is negative")
         bonafide = pc.equal(self.table["label"], BONAFIDE)
         self._refuse(
             pc.not_equal(bonafide, pc.equal(self.table["attack"], NO_ATTACK)), "label and attack contradict each other"
         )
-        keys = self.table.group_by("key").aggregate([([], "count_all")])
-        twice = keys.filter(pc.greater(keys["count_all"], 1))["key"].to_pylist()
-        if twice:
-            such = ", ".join(twice[:3])
-            raise LabError(f"{self.source}: {len(twice)} duplicate keys, such as {such}. Keep one row for each.")
-
-    def _refuse(self, bad: pa.ChunkedArray, why: str) -> None:
-        keys = self.table.filter(pc.fill_null(bad, True))["key"].to_pylist()
-        if keys:
-            such = ", ".join(map(str, keys[:3]))
-            raise LabError(f"{self.source}: {why} in {len(keys)} rows, such as {such}. Mend the rows. {_REBUILD}")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from deepfake_lab.audio import Padding
 from deepfake_lab.data import guards
+from deepfake_lab.data.cache import DecodedCache
 from deepfake_lab.data.corpus import Corpus
-from deepfake_lab.data.dataset import Trial, UtteranceDataset
-from deepfake_lab.data.manifest import Manifest
+from deepfake_lab.data.dataset import Crop, Trial, UtteranceDataset
+from deepfake_lab.data.manifest import Finding, Manifest
+from deepfake_lab.data.noise import NoiseCollection, with_trials
 from deepfake_lab.data.sampling import EpochSampler
-from deepfake_lab.types import SPLITS, Batch, Split
+from deepfake_lab.types import SPLITS, SPOOF, Batch, Split
 
 
 class CorpusDataModule(pl.LightningDataModule):
@@ -21,28 +28,48 @@ class CorpusDataModule(pl.LightningDataModule):
 
     Args:
         corpus: what to serve.
+        stages: what it is wanted for; see `deepfake_lab.data.guards.check`.
         window_s: length of every waveform in seconds.
+        train_crop: which part of a longer utterance training takes.
+        eval_crop: which part evaluation takes; published numbers are of first windows.
+        padding: how shorter utterances fill the window.
+        trim: leave out the quiet edges of utterances; a trained detector knows whether it wants that.
+        cache: folder for decoded copies of the utterances; None reads the files themselves.
         batch_size: utterances a batch.
         num_workers: reading processes; null takes one less than there are cores, at most 8.
         seed: of order, crops and of the permutation of `corpus.shuffle_labels`.
+
+    Raises:
+        LabError: it is a noise collection, not a corpus.
     """
 
     def __init__(
         self,
-        corpus: Corpus,
+        corpus: Corpus | NoiseCollection,
         *,
+        stages: Sequence[str] = ("fit", "test"),
         window_s: float = 4.0,
+        train_crop: Crop = "random",
+        eval_crop: Crop = "first",
+        padding: Padding = "repeat",
+        trim: bool = False,
+        cache: str | Path | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.corpus = corpus
+        self.corpus = with_trials(corpus)
+        self.stages = stages
         self.window_s = window_s
+        self.crops: dict[bool, Crop] = {True: train_crop, False: eval_crop}
+        self.padding = padding
+        self.trim = trim
+        self.cache = None if cache is None else Path(cache)
         self.batch_size = batch_size
         self.num_workers = min((os.cpu_count() or 1) - 1, 8) if num_workers is None else num_workers
         self.seed = seed
-        self.findings: list[guards.Finding] = []
+        self.findings: list[Finding] = []
         self._splits: dict[Split, Manifest] = {}
 
     def prepare_data(self) -> None:
@@ -60,7 +87,7 @@ class CorpusDataModule(pl.LightningDataModule):
             return
         manifest = self.corpus.prepare()
         guards.check_files(manifest)
-        self.findings = guards.check(manifest)
+        self.findings = guards.check(manifest, self.stages)
         if self.corpus.shuffle_labels:
             manifest = manifest.with_shuffled_labels(self.seed)
         self.manifest = manifest
@@ -69,6 +96,20 @@ class CorpusDataModule(pl.LightningDataModule):
     def split(self, name: Split) -> Manifest:
         """Utterances of one split, in the order in which `Batch.row` counts them."""
         return self._splits[name]
+
+    @property
+    def evaluated(self) -> list[Split]:
+        """Splits to measure a detector on; a corpus for evaluation alone has no dev."""
+        return [name for name in ("dev", "test") if len(self._splits[name])]
+
+    def training_counts(self) -> tuple[float, float]:
+        """Numbers of (bona fide, spoof) utterances that training draws in an epoch, expected ones under weights."""
+        manifest = self._splits["train"]
+        shares = self._shares(manifest)
+        if shares is None:
+            return manifest.counts()["train"]
+        spoof = float(shares[manifest.table["label"].to_numpy() == SPOOF].sum()) * len(manifest)
+        return len(manifest) - spoof, spoof
 
     def train_dataloader(self) -> DataLoader[Trial]:
         """Shuffled random crops of the train split."""
@@ -84,11 +125,21 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def _loader(self, name: Split) -> DataLoader[Trial]:
         training = name == "train"
-        dataset = UtteranceDataset(self._splits[name], self.window_s, random_crop=training, seed=self.seed)
+        manifest = self._splits[name]
+        dataset = UtteranceDataset(
+            manifest,
+            self.window_s,
+            crop=self.crops[training],
+            padding=self.padding,
+            trim=self.trim,
+            seed=self.seed,
+            cache=None if self.cache is None else DecodedCache.build(manifest, self.cache),
+        )
+        shares = self._shares(manifest) if training else None
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(dataset), self.seed, shuffle=training),
+            sampler=EpochSampler(len(dataset), self.seed, shuffle=training, shares=shares),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -96,6 +147,16 @@ class CorpusDataModule(pl.LightningDataModule):
             # one odd trial would break batch norm, and a short last batch weighs each of its trials more
             drop_last=training and len(dataset) > self.batch_size,
         )
+
+    def _shares(self, manifest: Manifest) -> npt.NDArray[np.float64] | None:
+        """Probability of each utterance to be drawn in training ``(N,)``; None draws each once."""
+        weights = self.corpus.weights
+        if not weights:
+            return None
+        corpora, row_of = np.unique(manifest.table["corpus"].to_numpy(), return_inverse=True)
+        size = np.bincount(row_of)
+        share = np.array([weights[name] for name in corpora], dtype=np.float64) / size
+        return np.asarray(share[row_of] / (share * size).sum())
 
 
 def _as_it_is(batch: Batch) -> Batch:

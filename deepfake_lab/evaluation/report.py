@@ -54,5 +54,8 @@ def print_summary(summary: Summary) -> None:
         console.print(table)
     for note in summary.notes:
         console.print(
-            f"! {note}", style="bold red" if note.startswith("LEARNED NOTHING") else "yellow", highlight=False
+            f"! {note}",
+            style="bold red" if note.startswith("LEARNED NOTHING") else "yellow",
+            highlight=False,
+            soft_wrap=True,  # paths stay whole
         )

@@ -79,12 +79,14 @@ class Summary:
         threshold: score from which a trial counts as accepted: the dev EER threshold.
         control: whether the labels were permuted on purpose.
         notes: remarks that belong beside the numbers, such as warnings about the corpus.
+        skipped: number of utterances of the corpus, in all splits, that could not be used.
     """
 
     splits: dict[Split, SplitSummary]
     threshold: float
     control: bool = False
     notes: tuple[str, ...] = ()
+    skipped: int = 0
 
     def metrics(self) -> dict[str, float]:
         """All numbers by their MLflow names, such as `test/eer`, `test/eer_ci_low` and `test/eer/attack/piper`."""
@@ -112,6 +114,8 @@ class Summary:
             ("spoofed trials", *(f"{split.overall.spoof:,}" for split in splits)),
             ("EER % (95 % interval)", *(str(split.overall) for split in splits)),
         ]
+        if self.skipped:
+            rows.insert(2, ("skipped in the corpus", *(f"{self.skipped:,}" for _ in splits)))
         if self.control:
             rows.append(
                 ("EER % of chance (95 %)", *(_percent(split.chance) if split.chance else ABSENT for split in splits))

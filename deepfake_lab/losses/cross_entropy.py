@@ -45,7 +45,7 @@ class WeightedCrossEntropy(DetectionLoss):
         self.register_buffer("prior_log_odds", torch.tensor(math.nan))
         self.register_buffer("weight", torch.full((2,), math.nan))
 
-    def set_prior(self, n_bonafide: int, n_spoof: int) -> None:
+    def set_prior(self, n_bonafide: float, n_spoof: float) -> None:
         """Sets weights and prior from the numbers of training utterances.
 
         Raises:

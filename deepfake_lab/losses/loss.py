@@ -13,7 +13,7 @@ class DetectionLoss(nn.Module, ABC):
     """Maps an output and its batch to terms that the task logs by name and sums."""
 
     @abstractmethod
-    def set_prior(self, n_bonafide: int, n_spoof: int) -> None:
+    def set_prior(self, n_bonafide: float, n_spoof: float) -> None:
         """Tells the loss how many utterances of each class the training set has, before training."""
 
     @abstractmethod

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deepfake_lab.frontends.frontend import Frontend
 from deepfake_lab.models.encoder import Encoder
+from deepfake_lab.models.treatment import Treatment
 from deepfake_lab.types import SAMPLE_RATE, LabError, Output
 
 
@@ -24,6 +25,7 @@ class Detector(nn.Module):
     Args:
         frontend: waveforms to features.
         encoder: makes the encoder, given the front-end's channels and bins.
+        treatment: what is done to windows first; None leaves them as they are.
         window_s: length of the windows that it is trained on, in s. It takes any other length as well.
 
     Attributes:
@@ -37,8 +39,16 @@ class Detector(nn.Module):
     calibration_offset: Tensor
     eer_threshold: Tensor
 
-    def __init__(self, frontend: Frontend, encoder: Callable[[int, int], Encoder], *, window_s: float = 4.0) -> None:
+    def __init__(
+        self,
+        frontend: Frontend,
+        encoder: Callable[[int, int], Encoder],
+        *,
+        treatment: Treatment | None = None,
+        window_s: float = 4.0,
+    ) -> None:
         super().__init__()
+        self.treatment = treatment or Treatment()
         self.frontend = frontend
         self.encoder = encoder(frontend.channels, frontend.bins)
         self.head = nn.Linear(self.encoder.embedding_dim, 1)
@@ -74,7 +84,7 @@ class Detector(nn.Module):
         if wave.shape[-1] < self.min_samples:
             wave = wave.repeat(1, math.ceil(self.min_samples / wave.shape[-1]))
         with torch.autocast(wave.device.type, enabled=False):
-            features = self.frontend(wave.float())
+            features = self.frontend(self.treatment(wave.float()))
         encoded = self.encoder(features)
         with torch.autocast(wave.device.type, enabled=False):
             embedding = encoded.float()

@@ -60,11 +60,11 @@ class DetectionTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
 
     def setup(self, stage: str) -> None:
-        """Tells the loss how many utterances of each class there are to train on."""
+        """Tells the loss how many utterances of each class an epoch trains on."""
         # deterministic mode else fills every new tensor with NaN before use, a fifth of a step's time on a processor
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        bonafide, spoof = self.trainer.datamodule.split("train").counts()["train"]  # type: ignore[attr-defined]
-        self.loss.set_prior(bonafide, spoof)
+        counts = self.trainer.datamodule.training_counts()  # type: ignore[attr-defined]
+        self.loss.set_prior(*(counts if all(counts) else (1, 1)))  # balanced, where there is nothing to train on
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch, whose random draws (dropout) depend on seed, epoch, batch and process alone."""

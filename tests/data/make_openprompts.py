@@ -1,15 +1,17 @@
-"""Makes five KB-sized packages in the layout of Debian's asterisk-core-sounds-*-g722, with the traps of the real ones.
+"""Makes five KB-sized packages in the layout of Debian's asterisk-core-sounds-*-g722, traps included."""
 
-Usage: python make_openprompts.py FOLDER [trees|debs]
-"""
-
+import hashlib
+import shutil
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
+
+from deepfake_lab.data.corpora.openprompts import OpenPrompts
+from deepfake_lab.synthesis.espeak import Espeak
 
 VOICES = {
     "en": ("en_US_f_Allison", 210),
@@ -18,6 +20,7 @@ VOICES = {
     "it": ("it_IT_m_Carlo", 110),
     "ru": ("ru_RU_f_IvrvoiceRU", 230),
 }
+LANGUAGES = tuple(VOICES)
 RATE = 16_000
 PROMPTS = {"activated": 1.6, "vm-deleted": 1.9, "digits/h-80": 1.7, "dictate/pause": 2.2, "demo-instruct": 8.5}
 
@@ -46,13 +49,11 @@ def write_g722(path: Path, wave: np.ndarray) -> None:
     path.write_bytes(b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)]))
 
 
-def make(folder: Path) -> list[Path]:
-    """Writes the unpacked trees and returns them."""
-    trees = []
+def make(folder: Path) -> Path:
+    """Writes the unpacked trees into the folder and returns it."""
     for number, (language, (speaker, pitch)) in enumerate(VOICES.items()):
         package = f"asterisk-core-sounds-{language}-g722"
-        tree = folder / package
-        sounds = tree / "usr/share/asterisk/sounds" / speaker
+        sounds = folder / package / "usr/share/asterisk/sounds" / speaker
         for seed, (name, seconds) in enumerate(PROMPTS.items(), start=10 * number):
             write_g722(sounds / f"{name}.g722", speech(seconds, pitch, seed))
         write_g722(sounds / "hello.g722", speech(0.8, pitch, number))  # too short
@@ -60,11 +61,19 @@ def make(folder: Path) -> list[Path]:
         write_g722(sounds / "beep.g722", 0.5 * np.sin(2 * np.pi * 1000 * np.arange(2 * RATE) / RATE))
         write_g722(sounds / "nearly-silent.g722", 1e-3 * speech(2.0, pitch, number))
         (sounds / "is.g722").write_bytes(b"")  # the real Russian package has such a file
-        notice = tree / "usr/share/doc" / package / "copyright"
+        notice = folder / package / "usr/share/doc" / package / "copyright"
         notice.parent.mkdir(parents=True)
         notice.write_text("License: CC-BY-SA-3.0\n")
-        trees.append(tree)
-    return trees
+    return folder
+
+
+def make_debs(folder: Path, trees: Path) -> Path:
+    """Packs the trees that `make` has left into .deb files in the folder, and returns it."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not installed")
+    for tree in trees.iterdir():
+        pack(shutil.copytree(tree, folder / tree.name))
+    return folder
 
 
 def pack(tree: Path) -> None:
@@ -78,9 +87,18 @@ def pack(tree: Path) -> None:
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(deb)], check=True, capture_output=True
     )
+    shutil.rmtree(tree)
 
 
-if __name__ == "__main__":
-    for made in make(Path(sys.argv[1])):
-        if sys.argv[2:] == ["debs"]:
-            pack(made)
+def espeak_only(root, packages, **settings) -> OpenPrompts:
+    """The corpus with the quickest system alone, unless other settings are given."""
+    names = ["espeak"]
+    splits = {"train": names, "dev": names, "test": names}
+    usual = {"workers": 1, "systems": {"espeak": Espeak()}, "splits": splits}
+    return OpenPrompts(root, packages_dir=packages, **{**usual, **settings})
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Hashes of everything that a user of the corpus reads, by path."""
+    files = sorted([*root.glob("audio/*/*"), root / "manifest.parquet", root / "plan.json", root / "NOTICE"])
+    return {str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

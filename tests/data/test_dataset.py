@@ -1,8 +1,10 @@
 """Utterances to batches: which part of which file, in which order, for which epoch."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 import torch
@@ -53,7 +55,7 @@ def toy(tmp_path_factory):
 
 
 def crops(manifest, *, random_crop=True, seed=0, window_s=0.1):
-    return UtteranceDataset(manifest, window_s, random_crop=random_crop, seed=seed)
+    return UtteranceDataset(manifest, window_s, crop="random" if random_crop else "first", seed=seed)
 
 
 class TestWindows:
@@ -109,8 +111,43 @@ class TestWindows:
             dataset[Draw(3, 0)]
 
 
+class TestConfiguration:
+    def test_the_middle(self, ramp):
+        dataset = UtteranceDataset(ramp, 0.1, crop="center")
+        for row, (start, frames) in enumerate(SEGMENTS):
+            if frames > 1_600:
+                assert dataset[Draw(row, 0)].wave[0] == start + (frames - 1_600) // 2
+
+    def test_quiet_edges_are_left_out_where_asked(self, ramp):
+        table = ramp.table
+        speech = {"speech_start": [100, 5_000, 23_000, 41_000, 49_999], "speech_frames": [50, 4_000, 9, 9_000, 1]}
+        for column, values in speech.items():
+            table = table.set_column(table.column_names.index(column), column, pa.array(values, pa.int64()))
+        manifest = replace(ramp, table=table)
+        first = [UtteranceDataset(manifest, 0.1, trim=True)[Draw(row, 0)].wave for row in range(len(SEGMENTS))]
+        assert [wave[0] for wave in first] == [100, 5_000, 23_000, 41_000, 49_999]
+        np.testing.assert_array_equal(first[0], np.tile(np.arange(100, 150, dtype=np.float32), 32))
+        drawn = [UtteranceDataset(manifest, 0.1, trim=True, crop="random")[Draw(1, epoch)].wave for epoch in range(50)]
+        assert all(5_000 <= wave[0] <= 9_000 - 1_600 for wave in drawn)
+
+    @pytest.mark.parametrize(
+        ("padding", "expected"),
+        [("repeat", [0, 1, 2, 0, 1, 2, 0]), ("reflect", [0, 1, 2, 2, 1, 0, 0]), ("zeros", [0, 1, 2, 0, 0, 0, 0])],
+    )
+    def test_what_is_short_is_padded(self, padding, expected):
+        np.testing.assert_array_equal(fit_length(np.arange(3, dtype=np.float32), 7, padding), expected)
+
+    def test_the_module_passes_it_on(self, toy):
+        settings = {"train_crop": "center", "eval_crop": "random", "padding": "zeros", "trim": True}
+        module = CorpusDataModule(Toy(toy), num_workers=0, **settings)
+        module.setup()
+        train, dev = module.train_dataloader().dataset, module.val_dataloader().dataset
+        assert (train.crop, dev.crop, train.padding, dev.padding) == ("center", "random", "zeros", "zeros")
+        np.testing.assert_array_equal(train._begin, module.split("train").table["speech_start"].to_numpy())
+
+
 def test_a_batch_is_a_rectangle_of_documented_types_that_holds_its_trials(toy):
-    dataset = UtteranceDataset(Toy(toy).prepare(), 0.3, random_crop=True, seed=1)
+    dataset = UtteranceDataset(Toy(toy).prepare(), 0.3, crop="random", seed=1)
     draws = [Draw(5, 2), Draw(0, 2), Draw(40, 2)]
     batch = dataset.__getitems__(draws)
     assert (batch.wave.dtype, batch.label.dtype, batch.row.dtype) == (torch.float32, torch.int64, torch.int64)

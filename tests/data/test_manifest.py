@@ -25,6 +25,9 @@ def row(number=0, **changes):
         "frames": 16_000 + number,
         "sample_rate": 16_000,
         "channels": 1,
+        "speech_start": 100,
+        "speech_frames": 15_000,
+        "audio_hash": f"{number:016x}",
         "label": int(spoof),
         "attack": "lab/a1" if spoof else NO_ATTACK,
         "codec": "-",
@@ -191,9 +194,11 @@ class TestValidation:
         assert complaint in self.refusal(**changes)
 
     def test_absent_text_and_start_have_defaults(self):
-        short = {name: value for name, value in row(1).items() if name not in ("codec", "gender", "language", "start")}
+        unknown = {name: "-" for name in ("codec", "speaker", "gender", "language", "audio_hash")}
+        found = {"start": 0, "speech_start": 0, "speech_frames": 16_001}
+        short = {name: value for name, value in row(1).items() if name not in (*unknown, *found)}
         (made,) = manifest([short]).table.to_pylist()
-        assert made == row(1, gender="-", language="-")
+        assert made == row(1, **unknown, **found)
 
 
 def test_splits_and_counts(twelve):

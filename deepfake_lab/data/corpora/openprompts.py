@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 import filelock
-import soundfile
 
 from deepfake_lab.data.corpora import openprompts_packages as packages
 from deepfake_lab.data.corpora.openprompts_audio import Piece
 from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, TextToSpeech, Vocoder, plan
-from deepfake_lab.data.corpora.openprompts_workers import Workers, say
+from deepfake_lab.data.corpora.openprompts_workers import Workers
 from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.files import whole
+from deepfake_lab.data.inspection import inspect
 from deepfake_lab.data.manifest import NO_ATTACK, Manifest
-from deepfake_lab.types import BONAFIDE, SAMPLE_RATE, SPLITS, SPOOF, LabError, Split
+from deepfake_lab.data.workers import say
+from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, LabError, Split
 
-_RECIPE: Final = 1  # raise it when the same configuration comes to mean other bytes
+_RECIPE: Final = 2  # raise it when the same configuration comes to mean other bytes
 _MOST_PROMPTS: Final[dict[str, int | None]] = {"small": 210, "full": None}
 _NOT_SPEECH: Final = frozenset({"ascending-2tone", "beep", "beeperr", "descending-2tone", "tt-monkeys"})
 _SHORTEST_PROMPT_S: Final = 1.5
@@ -49,6 +50,7 @@ class OpenPrompts(Corpus):
     """
 
     name: ClassVar[str] = "openprompts"
+    sources: ClassVar[tuple[str, ...]] = (packages.COLLECTION,)
 
     def __init__(
         self,
@@ -180,9 +182,7 @@ class OpenPrompts(Corpus):
         return {
             "key": clip.key,
             "path": clip.path,
-            "frames": soundfile.info(self.root / clip.path).frames,
-            "sample_rate": SAMPLE_RATE,
-            "channels": 1,
+            **inspect(self.root, clip.path).columns(),
             "label": BONAFIDE if real else SPOOF,
             "attack": NO_ATTACK if real else f"{self.name}/{clip.system}",
             "codec": "g722",

@@ -15,11 +15,12 @@ import soundfile
 
 from deepfake_lab.audio import AudioError, Wave, load
 from deepfake_lab.data.corpora.openprompts_audio import MARGIN_FRAMES, Piece, finish, pieces
-from deepfake_lab.data.corpora.openprompts_packages import VOICES, Voice
+from deepfake_lab.data.corpora.openprompts_packages import COLLECTION, VOICES, Voice
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import NO_ATTACK, UNKNOWN
 from deepfake_lab.types import SAMPLE_RATE, Split
 
+_SPOKEN = "openprompts"  # prefixes voices and sentences of text-to-speech: they come from nowhere else
 _CHARACTERS_A_SECOND = 14.0  # an everyday pace, near enough to pair a sentence with a prompt of its length
 
 
@@ -54,7 +55,7 @@ System = Vocoder | TextToSpeech
 
 
 class _Sentence(NamedTuple):
-    group: str
+    name: str
     text: str
 
 
@@ -195,9 +196,9 @@ def _bonafide(voice: Voice, prompt: Prompt, number: int, seed: int) -> Clip:
         text="",
         seed=_seed(seed, key),
         language=voice.language,
-        speaker=voice.speaker,
+        speaker=f"{COLLECTION}/{voice.speaker}",
         gender=voice.gender,
-        group=prompt.name,
+        group=f"{COLLECTION}/{prompt.name}",
         split=voice.split,
     )
 
@@ -211,7 +212,7 @@ def _spoof(real: Clip, name: str, system: System, sentences: _Sentences, draw: r
     length = (real.piece.stop - real.piece.start) / SAMPLE_RATE * _CHARACTERS_A_SECOND
     near = sorted(sentences[real.split, language], key=lambda sentence: abs(len(sentence.text) - length))
     sentence = draw.choice(near[:5])
-    key = f"{sentence.group}-{name}-{real.key}"
+    key = f"{sentence.name}-{name}-{real.key}"
     number = _seed(seed, key)
     return replace(
         real,
@@ -220,9 +221,9 @@ def _spoof(real: Clip, name: str, system: System, sentences: _Sentences, draw: r
         text=sentence.text,
         seed=number,
         language=language,
-        speaker=system.speaker(language, number),
+        speaker=f"{_SPOKEN}/{system.speaker(language, number)}",
         gender=UNKNOWN,
-        group=sentence.group,
+        group=f"{_SPOKEN}/{sentence.name}",
     )
 
 

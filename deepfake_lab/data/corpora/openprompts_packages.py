@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 from deepfake_lab.types import LabError, Split
 
+COLLECTION: Final = "asterisk"
+"""Where the recordings come from, which prefixes their speakers and groups."""
 ALTERNATIVES: Final = (
     "Fetch them on a machine that has apt ('apt-get download {packages}') and pass the folder as "
     "data.packages_dir=DIR, or use another corpus: data=folder for recordings of your own, data=ljspeech."
@@ -33,11 +35,11 @@ class Voice(NamedTuple):
 
 
 VOICES: Final = (
-    Voice("en", "allison", "F", "train", "Allison Smith (theivrvoice.com), CC BY-SA 3.0"),
-    Voice("es", "allison", "F", "train", "Allison Smith (theivrvoice.com), CC BY-SA 3.0"),
-    Voice("fr", "june", "F", "train", "June Wallack (junewallack.com), CC BY-SA 3.0"),
-    Voice("it", "carlo", "M", "dev", "Carlo Flora (carloflora.com), CC BY 3.0"),
-    Voice("ru", "ivrvoice-ru", "F", "test", "provided by Maxim Topal (ivrvoice.ru), CC BY 3.0"),
+    Voice("en", "Allison", "F", "train", "Allison Smith (theivrvoice.com), CC BY-SA 3.0"),
+    Voice("es", "Allison", "F", "train", "Allison Smith (theivrvoice.com), CC BY-SA 3.0"),
+    Voice("fr", "June", "F", "train", "June Wallack (junewallack.com), CC BY-SA 3.0"),
+    Voice("it", "Carlo", "M", "dev", "Carlo Flora (carloflora.com), CC BY 3.0"),
+    Voice("ru", "IvrvoiceRU", "F", "test", "provided by Maxim Topal (ivrvoice.ru), CC BY 3.0"),
 )
 NOTICE: Final = (
     """This folder was made by deepfake_lab (data=openprompts) from the Debian packages

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import shutil
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from rich.console import Console
-from rich.progress import Progress
-
 from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, make, survey
+from deepfake_lab.data.workers import pool, progress
 from deepfake_lab.types import LabError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_MOST_WORKERS = 8  # a process with all systems loaded holds a gigabyte
 _BYTES_A_SAMPLE = 1.6  # of 16-bit FLAC with line noise in it, on the generous side
 _KEPT = "The clips made so far are kept: run the same command again to go on."
 
 Result = TypeVar("Result")
-Advance = Callable[[], None]
 
 
 class _Work(NamedTuple):
@@ -51,12 +43,7 @@ class Workers:
 
     def __init__(self, workers: int, systems: Mapping[str, System], folders: Mapping[str, Path], root: Path) -> None:
         self.root = root
-        self._pool = ProcessPoolExecutor(
-            workers or min(os.cpu_count() or 1, _MOST_WORKERS),
-            multiprocessing.get_context("spawn"),  # forking a process that runs torch's threads may hang it
-            _start,
-            (_Work(systems, folders, root),),
-        )
+        self._pool = pool(workers, _start, _Work(systems, folders, root))
 
     def __enter__(self) -> Self:
         return self
@@ -69,10 +56,10 @@ class Workers:
     def survey(self, files: Sequence[tuple[str, str]]) -> list[Prompt]:
         """Finds the speech in prompts, given as (language, file); in order."""
         futures = [self._pool.submit(_survey, *file) for file in files]
-        with _progress("openprompts: looking through the prompts", 0, len(futures)) as advance:
+        with progress("openprompts: looking through the prompts", 0, len(futures)) as advance:
             for future in futures:
                 _result(future, "the survey of the prompts")
-                advance()
+                advance(1)
         return [future.result() for future in futures]
 
     def make(self, clips: Sequence[Clip], title: str) -> None:
@@ -84,13 +71,13 @@ class Workers:
         """
         missing = [clip for clip in clips if not (self.root / clip.path).is_file()]
         futures = {self._pool.submit(_make, clip): clip for clip in missing}
-        with _progress(title, len(clips) - len(missing), len(clips)) as advance:
+        with progress(title, len(clips) - len(missing), len(clips)) as advance:
             for number, future in enumerate(as_completed(futures)):
                 try:
                     _result(future, f"clip {futures[future].key}")
                 except OSError as error:
                     raise self._disk_error(error, futures[future], missing[number:]) from error
-                advance()
+                advance(1)
 
     def _disk_error(self, error: OSError, clip: Clip, missing: Sequence[Clip]) -> LabError:
         path = self.root / clip.path
@@ -103,11 +90,6 @@ class Workers:
             f"{path}: cannot be written ({why}): {free:.1f} MB free, about {needed:.1f} MB more needed. "
             f"Make room, or choose another folder with data.root=DIR. {_KEPT}"
         )
-
-
-def say(text: str) -> None:
-    """Tells a person what is going on, on standard error."""
-    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def _result(future: Future[Result], what: str) -> Result:
@@ -128,44 +110,13 @@ def _result(future: Future[Result], what: str) -> Result:
         raise RuntimeError(f"{what} failed: {type(error).__name__}: {error}. {_KEPT}") from error
 
 
-@contextmanager
-def _progress(title: str, done: int, total: int) -> Iterator[Advance]:
-    """A progress bar on a terminal, a line every tenth of the way elsewhere."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Progress(console=console) as bar:
-            task = bar.add_task(title, total=total, completed=done)
-            yield lambda: bar.advance(task)
-        return
-    count = done
-
-    def advance() -> None:
-        nonlocal count
-        count += 1
-        if count * 10 // total > (count - 1) * 10 // total:
-            say(f"{title}: {count} of {total}")
-
-    yield advance
-
-
 _work: _Work
 
 
 def _start(work: _Work) -> None:
-    """Prepares a worker process: what it works with, one thread, and no life beyond its parent's."""
+    """Hands a worker process what it works with."""
     global _work
     _work = work
-    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries not loaded yet
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Ends this process with its parent: an idle worker would otherwise outlive a killed one forever."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
 
 
 def _survey(language: str, file: str) -> Prompt:

@@ -11,6 +11,7 @@ import soundfile
 from deepfake_lab.audio import Wave
 from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.files import whole
+from deepfake_lab.data.inspection import inspect
 from deepfake_lab.data.manifest import NO_ATTACK, Manifest
 from deepfake_lab.types import BONAFIDE, SAMPLE_RATE, SPLITS, SPOOF
 
@@ -32,6 +33,7 @@ class Toy(Corpus):
     """
 
     name = "toy"
+    sources = ("toy",)
 
     def __init__(
         self,
@@ -69,13 +71,11 @@ class Toy(Corpus):
                     yield {
                         "key": key,
                         "path": f"{key}.flac",
-                        "frames": self.samples,
-                        "sample_rate": SAMPLE_RATE,
-                        "channels": 1,
+                        **inspect(self.root, f"{key}.flac").columns(),
                         "label": label,
                         "attack": system if label == BONAFIDE else f"{self.name}/{system}",
-                        "speaker": f"{voice:.0f}Hz",
-                        "group": f"{split}-{number:03d}",
+                        "speaker": f"{self.name}/{voice:.0f}Hz",
+                        "group": f"{self.name}/{split}-{number:03d}",
                         "split": split,
                         "corpus": self.name,
                     }
