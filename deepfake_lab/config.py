@@ -79,6 +79,20 @@ class PrepareConfig:
 
 
 @dataclass
+class AuditConfig:
+    """Top level of `conf/audit.yaml`."""
+
+    data: Any = MISSING
+    against: Any = None
+    treatment: Any = MISSING
+    tracking: Any = MISSING
+    limit: int = 1000
+    threshold: float = 0.4
+    workers: int = 0
+    seed: int = 0
+
+
+@dataclass
 class PredictConfig:
     """Top level of `conf/predict.yaml`."""
 
@@ -95,6 +109,7 @@ class PredictConfig:
 for _name, _schema in (
     ("run", RunConfig),
     ("prepare", PrepareConfig),
+    ("audit", AuditConfig),
     ("predict", PredictConfig),
 ):
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
