@@ -16,8 +16,8 @@ class Measurement(NamedTuple):
 
     Attributes:
         what: what was measured.
-        value: ratio, or time in s.
-        unit: "x" for a ratio, "s" for a time.
+        value: ratio, time or memory.
+        unit: "x" for a ratio, "s" for a time, "MB" or "GB" for memory.
         bound: largest value allowed (smallest, where `at_least`); None where a figure is there to compare with.
         at_least: whether more is better.
         figures: the times or rates behind the value, for people.
