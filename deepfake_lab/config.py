@@ -66,6 +66,7 @@ class RunConfig:
     seed: int = 0
     checkpoint: str | None = None
     resume: str | None = None
+    embedding_cache: str | None = None
     run_dir: str = MISSING
     choices: dict[str, str] = MISSING
 

@@ -53,6 +53,7 @@ def run(composed: DictConfig) -> float:
 def _quieten() -> None:
     """Drops notices of libraries that no user of the lab can act on."""
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run
+    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")  # frozen on purpose
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # devices found, advertisement
 
@@ -84,6 +85,8 @@ def _tracked_run(config: dict[str, Any], tracking: Tracking, datamodule: CorpusD
         tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
         task = _build_task(config)
         datamodule.trim = task.detector.treatment.trim
+        if config["embedding_cache"]:
+            task.detector.cache_embeddings(Path(config["embedding_cache"]))
         trainer = _build_trainer(config, tracked)
         if "fit" in config["stages"]:
             last = run_dir / "checkpoints" / "last.ckpt"
@@ -101,7 +104,12 @@ def _tracked_run(config: dict[str, Any], tracking: Tracking, datamodule: CorpusD
 def _build_task(config: dict[str, Any]) -> DetectionTask:
     from deepfake_lab.checkpoint import build_detector, load_detector
 
-    detector = load_detector(config["checkpoint"]) if config["checkpoint"] else build_detector(config["model"])
+    if config["checkpoint"]:
+        detector = load_detector(config["checkpoint"])
+    else:
+        detector = build_detector(config["model"])
+        if not config["resume"]:  # whose weights are in its checkpoint
+            detector.load_pretrained()
     optimizer = build(config["optim"])
     task: DetectionTask = build(config["task"], detector=detector, loss=build(config["loss"]), optimizer=optimizer)
     return task

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from deepfake_lab.frontends.post import Post
 from deepfake_lab.types import SAMPLE_RATE, LabError
 
 SILENCE = 1e-10
 """Mean square below which a signal counts as silent: -100 dB of full scale, about the rounding of 16-bit audio."""
 
+Normalise = Literal["none", "level"]
+"""Scaling of each waveform before analysis: as it is, or to a root mean square of 1.
+
+With "level" features do not depend on the gain, and the floor lies at a fixed distance below the signal. Nothing is
+normalised by frequency unless `Post` is told to: the long-term spectrum is a trace of the vocoder. Encoders bring the
+bins to one scale, with statistics of the training set (`deepfake_lab.models.encoder.Standardise`).
+"""
+
 
 class Frontend(nn.Module, ABC):
     """Maps waveforms ``(B, T)`` to features ``(B, C, F, L)``, each utterance independently of its batch.
 
+    Args:
+        normalise: see `Normalise`.
+        post: deltas and normalisation of the features; None leaves them as they are.
+
     Attributes:
         channels: number C of feature maps.
-        bins: number F of bins (frequency bands, cepstral coefficients) of each map.
+        bins: number F of bins (frequency bands, cepstral coefficients) of each map, deltas included.
+        hop: distance of frames in samples; frame i stands for the time around sample ``i * hop``.
         min_samples: shortest waveform that has features.
     """
 
     channels: int
     bins: int
+    hop: int
     min_samples: int
+
+    def __init__(self, normalise: Normalise = "none", post: Post | None = None) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.post = post or Post()
 
     @abstractmethod
     def frames(self, samples: int) -> int:
@@ -32,7 +53,7 @@ class Frontend(nn.Module, ABC):
 
     @abstractmethod
     def features(self, wave: Tensor) -> Tensor:
-        """Features ``(B, C, F, L)`` of waveforms ``(B, T)`` with ``T >= min_samples``."""
+        """Features ``(B, C, F, L)``, yet without `post`, of waveforms ``(B, T)`` with ``T >= min_samples``."""
 
     def forward(self, wave: Tensor) -> Tensor:
         """Features of a batch.
@@ -51,12 +72,22 @@ class Frontend(nn.Module, ABC):
                 f"{type(self).__name__}: {wave.shape[-1]} samples are too few, it needs at least {self.min_samples} "
                 f"({1e3 * self.min_samples / SAMPLE_RATE:g} ms). Repeat the signal up to that length, as Detector does."
             )
-        return self.features(wave)
+        if self.normalise == "level":
+            wave = unit_level(wave)
+        finished: Tensor = self.post(self.features(wave))
+        return finished
 
 
 def unit_level(wave: Tensor) -> Tensor:
     """Waveforms ``(B, T)`` scaled to a root mean square of 1 each; digital silence stays zero."""
     return wave * torch.rsqrt(wave.square().mean(dim=-1, keepdim=True) + SILENCE)
+
+
+def pre_emphasised(wave: Tensor, coefficient: float) -> Tensor:
+    """Waveforms ``(B, T)`` less `coefficient` times their previous sample; the first sample stays."""
+    if coefficient == 0:
+        return wave
+    return torch.cat([wave[:, :1], torch.add(wave[:, 1:], wave[:, :-1], alpha=-coefficient)], dim=1)
 
 
 def samples_of(milliseconds: float) -> int:

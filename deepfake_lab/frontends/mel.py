@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from deepfake_lab.frontends.frontend import Frontend, samples_of, unit_level
-from deepfake_lab.frontends.spectrum import Engine, PowerSpectrum, mel_filters
+from deepfake_lab.frontends.frontend import Frontend, Normalise, samples_of
+from deepfake_lab.frontends.post import Post
+from deepfake_lab.frontends.spectrum import Engine, FilterBank, Spectrum, mel_filters, power
 from deepfake_lab.types import SAMPLE_RATE
-
-Normalise = Literal["none", "level"]
-"""Scaling of each waveform before analysis: as it is, or to a root mean square of 1.
-
-With "level" features do not depend on the gain, and the floor lies at a fixed distance below the signal. Nothing is
-normalised by frequency: the long-term spectrum is a trace of the vocoder. Encoders bring the bins to one scale, with
-statistics of the training set (`deepfake_lab.models.encoder.Standardise`).
-"""
 
 
 class Mel(Frontend):
@@ -35,14 +26,14 @@ class Mel(Frontend):
         f_max: upper edge of the highest filter, in Hz.
         floor: added to the power before the logarithm. The default lies some 70 dB below white noise of the signal's
             level: 16-bit rounding noise and digital silence look alike, as they should.
-        normalise: see `Normalise`.
+        trainable: learn the filters, see `deepfake_lab.frontends.spectrum.FilterBank`.
+        normalise: see `deepfake_lab.frontends.frontend.Normalise`.
+        post: see `deepfake_lab.frontends.post.Post`.
         engine: see `deepfake_lab.frontends.spectrum.Engine`.
 
     Raises:
         LabError: window, filters and FFT do not fit together.
     """
-
-    filters: Tensor
 
     def __init__(
         self,
@@ -53,14 +44,16 @@ class Mel(Frontend):
         f_min: float = 0.0,
         f_max: float = 8000.0,
         floor: float = 1e-6,
+        trainable: bool = False,
         normalise: Normalise = "level",
+        post: Post | None = None,
         engine: Engine = "auto",
     ) -> None:
-        super().__init__()
-        self.channels, self.bins, self.floor, self.normalise = 1, bins, floor, normalise
-        self.spectrum = PowerSpectrum(fft_size, samples_of(window_ms), samples_of(hop_ms), engine)
-        self.min_samples = self.spectrum.min_samples
-        self.register_buffer("filters", mel_filters(bins, fft_size, SAMPLE_RATE, f_min, f_max), persistent=False)
+        super().__init__(normalise, post)
+        self.hop, self.floor = samples_of(hop_ms), floor
+        self.spectrum = Spectrum(fft_size, torch.hann_window(samples_of(window_ms)), self.hop, engine)
+        self.filters = FilterBank(mel_filters(bins, fft_size, SAMPLE_RATE, f_min, f_max), trainable)
+        self.channels, self.bins, self.min_samples = 1, self.post.bins(bins), self.spectrum.min_samples
 
     def frames(self, samples: int) -> int:
         """Number of frames of a waveform of `samples` samples: whole hops."""
@@ -68,6 +61,5 @@ class Mel(Frontend):
 
     def features(self, wave: Tensor) -> Tensor:
         """Log-mel spectrograms ``(B, 1, bins, L)`` of waveforms ``(B, T)``."""
-        if self.normalise == "level":
-            wave = unit_level(wave)
-        return torch.log(self.filters @ self.spectrum(wave) + self.floor).unsqueeze(1)
+        filtered: Tensor = self.filters(power(*self.spectrum(wave)))
+        return torch.log(filtered + self.floor).unsqueeze(1)

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from deepfake_lab.frontends.frontend import Frontend
-from deepfake_lab.frontends.mel import Mel, Normalise
+from deepfake_lab.frontends.frontend import Frontend, Normalise
+from deepfake_lab.frontends.mel import Mel
+from deepfake_lab.frontends.post import Post
 from deepfake_lab.frontends.spectrum import Engine
 from deepfake_lab.types import LabError
 
@@ -27,7 +28,9 @@ class Mfcc(Frontend):
         f_min: lower edge of the lowest filter, in Hz.
         f_max: upper edge of the highest filter, in Hz.
         floor: added to the power before the logarithm, see `Mel`.
-        normalise: see `deepfake_lab.frontends.mel.Normalise`.
+        trainable: learn the filters, see `deepfake_lab.frontends.spectrum.FilterBank`.
+        normalise: see `deepfake_lab.frontends.frontend.Normalise`.
+        post: see `deepfake_lab.frontends.post.Post`.
         engine: see `deepfake_lab.frontends.spectrum.Engine`.
 
     Raises:
@@ -49,14 +52,17 @@ class Mfcc(Frontend):
         f_min: float = 0.0,
         f_max: float = 8000.0,
         floor: float = 1e-6,
+        trainable: bool = False,
         normalise: Normalise = "level",
+        post: Post | None = None,
         engine: Engine = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(normalise, post)
         if coefficients > mels:
             raise LabError(f"coefficients={coefficients} exceed mels={mels}: raise mels or lower coefficients.")
-        self.mel = Mel(mels, hop_ms, window_ms, fft_size, f_min, f_max, floor, normalise, engine)
-        self.channels, self.bins, self.min_samples = 1, coefficients, self.mel.min_samples
+        self.mel = Mel(mels, hop_ms, window_ms, fft_size, f_min, f_max, floor, trainable, engine=engine)
+        self.channels, self.bins = 1, self.post.bins(coefficients)
+        self.hop, self.min_samples = self.mel.hop, self.mel.min_samples
         self.register_buffer("cosines", dct_matrix(coefficients, mels), persistent=False)
 
     def frames(self, samples: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from deepfake_lab.models.encoder import Encoder, Standardise
+from deepfake_lab.models.encoder import Encoder, Standardise, require_bins
 from deepfake_lab.types import LabError
 
 STRIDES = ((2, 1), (2, 1), (2, 2), (2, 2))
@@ -15,6 +15,9 @@ STRIDES = ((2, 1), (2, 1), (2, 2), (2, 2))
 
 Blocks stride instead of pooling: on a CPU full-size maps cost four times the time of everything else together.
 """
+
+TIME_STRIDE = math.prod(time for _, time in STRIDES)
+"""Frames of the features from one output of the blocks to the next."""
 
 
 class CRNN(Encoder):
@@ -32,7 +35,7 @@ class CRNN(Encoder):
         dropout: probability of dropout before and after the fully connected layer.
 
     Raises:
-        LabError: there are not four widths.
+        LabError: there are not four widths, or fewer than 16 bins.
     """
 
     def __init__(
@@ -45,22 +48,52 @@ class CRNN(Encoder):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        if len(widths) != len(STRIDES):
-            raise LabError(f"widths={list(widths)}: CRNN has {len(STRIDES)} blocks, give as many widths.")
+        require_bins("CRNN", bins, 16)
         self.embedding_dim = embedding_dim
-        blocks = [_block(*sizes) for sizes in zip((channels, *widths[:-1]), widths, STRIDES, strict=True)]
-        self.convolutions = nn.Sequential(Standardise(channels, bins), *blocks)
-        self.recurrent = nn.LSTM(widths[-1] * math.ceil(bins / 2 ** len(STRIDES)), hidden, batch_first=True)
-        self.embed = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(hidden, embedding_dim), nn.ReLU(), nn.Dropout(dropout)
-        )
+        self.convolutions = Convolutions(channels, bins, widths)
+        self.recurrent = nn.LSTM(self.convolutions.width, hidden, batch_first=True)
+        self.embed = embed(hidden, embedding_dim, dropout)
 
     def forward(self, features: Tensor) -> Tensor:
         """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
-        maps = self.convolutions(features)
-        states, _ = self.recurrent(maps.flatten(1, 2).transpose(1, 2))
+        states, _ = self.recurrent(self.convolutions(features))
         embedding: Tensor = self.embed(states.mean(dim=1))
         return embedding
+
+
+class Convolutions(nn.Sequential):
+    """Blocks of 3 x 3 convolution, batch normalisation and ReLU, whose maps become a sequence of frames.
+
+    Args:
+        channels: number of channels of the features.
+        bins: number of bins of the features.
+        widths: output channels of the four blocks.
+
+    Attributes:
+        width: components D of a frame.
+
+    Raises:
+        LabError: there are not four widths.
+    """
+
+    def __init__(self, channels: int, bins: int, widths: Sequence[int]) -> None:
+        if len(widths) != len(STRIDES):
+            raise LabError(f"widths={list(widths)}: there are {len(STRIDES)} blocks, give as many widths.")
+        blocks = [_block(*sizes) for sizes in zip((channels, *widths[:-1]), widths, STRIDES, strict=True)]
+        super().__init__(Standardise(channels, bins), *blocks)
+        self.width = widths[-1] * math.ceil(bins / 2 ** len(STRIDES))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Frames ``(B, ceil(L / 4), D)`` of features ``(B, C, F, L)``."""
+        maps = features
+        for layer in self:
+            maps = layer(maps)
+        return maps.flatten(1, 2).transpose(1, 2)
+
+
+def embed(width: int, embedding_dim: int, dropout: float) -> nn.Sequential:
+    """Fully connected layer from what was pooled over time, ``(B, width)``, to embeddings, with dropout around it."""
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, embedding_dim), nn.ReLU(), nn.Dropout(dropout))
 
 
 def _block(channels: int, width: int, stride: tuple[int, int]) -> nn.Sequential:

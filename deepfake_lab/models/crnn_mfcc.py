@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deepfake_lab.models.encoder import Encoder, Standardise
+from deepfake_lab.models.encoder import Encoder, Standardise, require_bins
 
 
 class MfccCRNN(Encoder):
@@ -19,6 +19,9 @@ class MfccCRNN(Encoder):
         hidden: units of the LSTM in each direction.
         embedding_dim: components of the embedding.
         dropout: probability of dropout before the fully connected layer.
+
+    Raises:
+        LabError: there is but one bin: a waveform.
     """
 
     min_frames = 4
@@ -27,6 +30,7 @@ class MfccCRNN(Encoder):
         self, channels: int, bins: int, hidden: int = 64, embedding_dim: int = 64, dropout: float = 0.3
     ) -> None:
         super().__init__()
+        require_bins("MfccCRNN", bins, 2)
         self.embedding_dim = embedding_dim
         self.convolutions = nn.Sequential(
             Standardise(channels, bins),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from deepfake_lab.frontends.frontend import Frontend
+from deepfake_lab.frontends.wav2vec2 import Wav2Vec2
 from deepfake_lab.models.encoder import Encoder
 from deepfake_lab.models.treatment import Treatment
 from deepfake_lab.types import SAMPLE_RATE, LabError, Output
@@ -64,14 +67,42 @@ class Detector(nn.Module):
         """Length of the windows that it is trained on, in samples."""
         return round(self.window_s * SAMPLE_RATE)
 
-    def forward(self, wave: Tensor) -> Output:
-        """Scores a batch; front-end and head compute in float32, also under autocast.
+    def load_pretrained(self) -> None:
+        """Takes over published weights where the front-end builds on some; only a new detector needs that.
+
+        Raises:
+            LabError: they are not there; the message says what to put where.
+        """
+        for transformer in self._transformers():
+            transformer.load_pretrained()
+
+    def cache_embeddings(self, folder: Path) -> None:
+        """Has frozen transformers keep what they make of each window, and reuse it over epochs and runs."""
+        for transformer in self._transformers():
+            transformer.cache = folder
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Trainable parameters for an optimizer: those of transformers have a learning rate of their own."""
+        groups: list[dict[str, Any]] = []
+        own: set[nn.Parameter] = set()
+        for transformer in self._transformers():
+            tuned = [parameter for parameter in transformer.backbone.parameters() if parameter.requires_grad]
+            own.update(tuned)
+            groups += [{"params": tuned, "lr": transformer.learning_rate}] if tuned else []
+        rest = [parameter for parameter in self.parameters() if parameter.requires_grad and parameter not in own]
+        return [{"params": rest}, *groups]
+
+    def _transformers(self) -> Iterator[Wav2Vec2]:
+        return (module for module in self.modules() if isinstance(module, Wav2Vec2))
+
+    def features(self, wave: Tensor) -> Tensor:
+        """What the encoder hears, computed in float32, also under autocast.
 
         Args:
             wave: waveforms ``(B, T)``, 16 kHz, of any length: what is too short for a frame is repeated.
 
         Returns:
-            Scores ``(B,)``, raw scores ``(B,)`` and embeddings ``(B, E)``, float32.
+            Features ``(B, C, F, L)``, float32.
 
         Raises:
             LabError: the waveforms are not a non-empty rectangle.
@@ -84,8 +115,22 @@ class Detector(nn.Module):
         if wave.shape[-1] < self.min_samples:
             wave = wave.repeat(1, math.ceil(self.min_samples / wave.shape[-1]))
         with torch.autocast(wave.device.type, enabled=False):
-            features = self.frontend(self.treatment(wave.float()))
-        encoded = self.encoder(features)
+            features: Tensor = self.frontend(self.treatment(wave.float()))
+        return features
+
+    def forward(self, wave: Tensor) -> Output:
+        """Scores a batch; front-end and head compute in float32, also under autocast.
+
+        Args:
+            wave: see `features`.
+
+        Returns:
+            Scores ``(B,)``, raw scores ``(B,)`` and embeddings ``(B, E)``, float32.
+
+        Raises:
+            LabError: see `features`.
+        """
+        encoded = self.encoder(self.features(wave))
         with torch.autocast(wave.device.type, enabled=False):
             embedding = encoded.float()
             raw_score = self.head(embedding).squeeze(-1)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
+
+from deepfake_lab.types import LabError
 
 
 class Encoder(nn.Module, ABC):
@@ -23,6 +26,24 @@ class Encoder(nn.Module, ABC):
         """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
 
 
+def require_bins(encoder: str, bins: int, least: int) -> None:
+    """Refuses a front-end that gives an encoder too few bins a frame, such as raw waveforms.
+
+    Args:
+        encoder: name of the encoder, for the message.
+        bins: number of bins of the front-end.
+        least: smallest number of bins that the encoder takes.
+
+    Raises:
+        LabError: there are fewer bins.
+    """
+    if bins < least:
+        raise LabError(
+            f"{encoder} needs at least {least} bins a frame and its front-end gives {bins}. "
+            "Choose frontend=mel, mfcc, lfcc, cqt, stft, phase or wav2vec2; model=aasist is for raw waveforms."
+        )
+
+
 class Standardise(nn.Module):
     """Brings each bin of each channel to zero mean and unit variance over the training set.
 
@@ -38,3 +59,14 @@ class Standardise(nn.Module):
         """Standardised features ``(B, C, F, L)``."""
         standard: Tensor = self.norm(features.flatten(1, 2))
         return standard.view_as(features)
+
+
+def mean_and_deviation(sequence: Tensor) -> Tensor:
+    """Mean and standard deviation over time, ``(B, D, L) -> (B, 2 D)``; their scale does not depend on the length.
+
+    Source:
+        Snyder et al., "X-vectors: robust DNN embeddings for speaker recognition", ICASSP 2018 (statistics pooling).
+    """
+    mean = sequence.mean(dim=-1, keepdim=True)
+    variance = (sequence - mean).square().mean(dim=-1)
+    return torch.cat([mean.squeeze(-1), (variance + 1e-5).sqrt()], dim=1)  # the gradient of a root at 0 is infinite

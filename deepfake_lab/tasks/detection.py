@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class DetectionTask(pl.LightningModule):
     Args:
         detector: what is trained.
         loss: training objective; it learns the class counts when training starts.
-        optimizer: called with the parameters to optimise.
+        optimizer: called with the groups of parameters to optimise.
         scheduler: called with the optimizer; stepped once an epoch.
         seed: of dropout and the like; a run resumed at an epoch boundary equals an unbroken one.
     """
@@ -37,7 +37,7 @@ class DetectionTask(pl.LightningModule):
         self,
         detector: Detector,
         loss: DetectionLoss,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         *,
         seed: int = 0,
@@ -53,8 +53,10 @@ class DetectionTask(pl.LightningModule):
         """Mean training loss of each epoch so far; kept in the checkpoint."""
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimises what requires a gradient."""
-        optimizer = self._optimizer(p for p in self.parameters() if p.requires_grad)
+        """Optimises what requires a gradient, with the learning rates that parts of the detector ask for."""
+        groups = self.detector.parameter_groups()
+        groups[0]["params"] += [parameter for parameter in self.loss.parameters() if parameter.requires_grad]
+        optimizer = self._optimizer(groups)
         if self._scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}

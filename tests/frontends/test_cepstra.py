@@ -1,4 +1,4 @@
-"""mel and mfcc against librosa and torchaudio, both computed here."""
+"""mel, mfcc and lfcc against librosa and torchaudio, computed here."""
 
 import math
 
@@ -7,22 +7,13 @@ import pytest
 import torch
 import torchaudio
 
+from deepfake_lab.frontends.lfcc import Lfcc
 from deepfake_lab.frontends.mel import Mel
 from deepfake_lab.frontends.mfcc import Mfcc
+from deepfake_lab.frontends.post import Post
 from deepfake_lab.types import LabError
 
 FLOOR = 1e-6
-
-
-@pytest.fixture(scope="module")
-def wave():
-    """Two seconds of harmonics with vibrato over noise, silent at the end, ``(1, 32000)``."""
-    time = torch.arange(32_000) / 16_000
-    phase = 2 * math.pi * 140 * time + 3 * torch.sin(2 * math.pi * 5 * time)
-    voice = sum(torch.sin(k * phase) / k for k in range(1, 40))
-    wave = 0.05 * voice + 0.001 * torch.randn(32_000, generator=torch.Generator().manual_seed(1))
-    wave[28_000:] = 0
-    return wave.unsqueeze(0)
 
 
 def librosa_log_mel(wave, bins, fft_size, window, hop):
@@ -66,12 +57,52 @@ def test_mfcc_equals_torchaudio(wave, engine):
     torch.testing.assert_close(Mfcc(normalise="none", engine=engine)(wave)[0], expected, rtol=0, atol=5e-3)
 
 
-@pytest.mark.parametrize(("frontend", "shape"), [(Mel(), (1, 128, 200)), (Mfcc(), (1, 40, 250))])
+def torchaudio_lfcc(wave, coefficients, filters, fft_size, window, hop, f_max, pre_emphasis, floor):
+    functional = torchaudio.functional
+    emphasised = functional.preemphasis(wave, pre_emphasis)
+    power = functional.spectrogram(
+        emphasised, 0, torch.hamming_window(window), fft_size, hop, window, power=2.0, normalized=False
+    )[..., :-1]
+    filtered = functional.linear_fbanks(fft_size // 2 + 1, 0.0, f_max, filters, 16_000).T @ power
+    cepstra = functional.create_dct(coefficients, filters, "ortho").T @ torch.log10(filtered + floor)
+    cepstra[:, 0] = torch.log10(power.sum(dim=1) / fft_size + floor)
+    deltas = functional.compute_deltas(cepstra, win_length=3)
+    return torch.cat([cepstra, deltas, functional.compute_deltas(deltas, win_length=3)], dim=1)
+
+
+@pytest.mark.parametrize("engine", ["nnaudio", "fft"])
+def test_lfcc_equals_the_baseline_of_2021(wave, engine):
+    features = Lfcc(normalise="none", post=Post(deltas=2), engine=engine)(wave)[0]
+    expected = torchaudio_lfcc(wave, 20, 20, 1024, 320, 160, 4000.0, 0.97, 1e-4)
+    torch.testing.assert_close(features, expected, rtol=0, atol=1e-3)
+
+
+def test_lfcc_equals_torchaudio_with_other_parameters(wave):
+    lfcc = Lfcc(13, 30, 16.0, 32.0, 512, f_max=8000.0, pre_emphasis=0.9, floor=1e-6, normalise="none")
+    expected = torchaudio_lfcc(wave, 13, 30, 512, 512, 256, 8000.0, 0.9, 1e-6)[:, :13]
+    torch.testing.assert_close(lfcc(wave)[0], expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("make", [Mel, Mfcc, Lfcc])
+def test_trainable_filters_begin_with_the_same_numbers_and_learn(wave, make):
+    fixed, trained = make(), make(trainable=True)
+    torch.testing.assert_close(trained(wave), fixed(wave))
+    (weights,) = trained.parameters()
+    trained(wave).square().sum().backward()
+    assert torch.isfinite(weights.grad).all()
+    assert weights.grad.abs().sum() > 0
+    assert list(fixed.parameters()) == []
+
+
+@pytest.mark.parametrize(
+    ("frontend", "shape"),
+    [(Mel(), (1, 128, 200)), (Mfcc(), (1, 40, 250)), (Lfcc(post=Post(deltas=2)), (1, 60, 400))],
+)
 def test_four_seconds_have_the_customary_shape(frontend, shape):
     assert frontend(torch.zeros(2, 64_000)).shape == (2, *shape)
 
 
-@pytest.mark.parametrize("make", [Mel, Mfcc])
+@pytest.mark.parametrize("make", [Mel, Mfcc, Lfcc])
 @pytest.mark.parametrize("gain", [0.03, 30.0])
 def test_normalised_features_do_not_depend_on_the_gain(wave, make, gain):
     frontend = make()
@@ -100,6 +131,8 @@ def test_rounding_noise_and_silence_look_alike(wave):
 def test_more_coefficients_than_filters_are_refused():
     with pytest.raises(LabError, match="coefficients=81 exceed mels=80"):
         Mfcc(coefficients=81)
+    with pytest.raises(LabError, match="coefficients=21 exceed filters=20"):
+        Lfcc(coefficients=21)
 
 
 def test_hop_below_a_sample_is_refused():

@@ -1,0 +1,34 @@
+"""No network at all: statistics over time, for embeddings that are good already."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from deepfake_lab.models.encoder import Encoder, Standardise, mean_and_deviation, require_bins
+
+
+class Linear(Encoder):
+    """Mean, and standard deviation, of each standardised bin over time; the detector's head makes it a linear model.
+
+    It shows what the features of a pretrained network know by themselves, and works on any other features too.
+
+    Args:
+        channels: number of channels of the features.
+        bins: number of bins of the features.
+        deviation: give the standard deviation too.
+
+    Raises:
+        LabError: there is but one bin: a waveform.
+    """
+
+    def __init__(self, channels: int, bins: int, deviation: bool = True) -> None:
+        super().__init__()
+        require_bins("Linear", bins, 2)
+        self.deviation = deviation
+        self.embedding_dim = channels * bins * (2 if deviation else 1)
+        self.standardise = Standardise(channels, bins)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
+        sequence = self.standardise(features).flatten(1, 2)
+        return mean_and_deviation(sequence) if self.deviation else sequence.mean(dim=-1)
