@@ -10,6 +10,7 @@ COMMANDS = {
     "run": "train a detector on a corpus, evaluate it, record everything in MLflow",
     "prepare": "find or make a corpus's audio, check it, write its manifest",
     "audit": "say what is wrong with a corpus: overlap, shortcuts, too little of something",
+    "convert": "make a checkpoint of the lab out of official weights",
     "predict": "say of recordings how probably they are fake",
 }
 

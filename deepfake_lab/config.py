@@ -94,6 +94,19 @@ class AuditConfig:
 
 
 @dataclass
+class ConvertConfig:
+    """Top level of `conf/convert.yaml`."""
+
+    treatment: Any = MISSING
+    frontend: Any = MISSING
+    model: Any = MISSING
+    source: str = MISSING
+    input: str = MISSING
+    output: str = MISSING
+    loader: Any = MISSING
+
+
+@dataclass
 class PredictConfig:
     """Top level of `conf/predict.yaml`."""
 
@@ -111,6 +124,7 @@ for _name, _schema in (
     ("run", RunConfig),
     ("prepare", PrepareConfig),
     ("audit", AuditConfig),
+    ("convert", ConvertConfig),
     ("predict", PredictConfig),
 ):
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)

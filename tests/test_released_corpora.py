@@ -1,5 +1,6 @@
 """Commands on downloads: prepared, evaluated, refused, and what is skipped is said everywhere."""
 
+import math
 import re
 import shutil
 
@@ -8,6 +9,8 @@ import make_in_the_wild
 import make_mlaad
 import pandas as pd
 import pytest
+
+from deepfake_lab.checkpoint import load_detector, save_detector
 
 
 @pytest.fixture
@@ -40,6 +43,22 @@ def test_a_corpus_for_evaluation_alone_is_evaluated(lab, wild, toy_run):
     assert "metrics.dev/eer" not in logged
     trials = pd.read_parquet(next(lab.folder.glob("runs/*/report/scores/test/trials.parquet")))
     assert len(trials) == 60
+
+
+def test_a_detector_without_a_threshold_ranks_and_does_not_decide(lab, wild, toy_run, tmp_path):
+    detector = load_detector(toy_run / "detector.ckpt")
+    detector.eer_threshold.fill_(math.nan)
+    save_detector(detector, tmp_path / "foreign.ckpt")
+    status, printed = evaluate(lab, toy_run, *wild, f"checkpoint={tmp_path / 'foreign.ckpt'}")
+    assert status == 0, printed
+    assert re.search(r"accuracy\s*│ -  ", printed)
+    logged = lab.mlflow_runs().iloc[-1]
+    assert 0 <= logged["metrics.test/eer"] <= 1
+    assert math.isnan(logged.get("metrics.test/accuracy", math.nan))
+    assert "No decisions" in logged["tags.mlflow.note.content"]
+    made = {path.name for path in next(lab.folder.glob("runs/*/report")).iterdir()}
+    assert {"det.png", "score_distributions.png"} <= made
+    assert not made & {"confusion_matrix.png", "confusion_matrix.json"}
 
 
 def test_and_not_trained_on(lab, wild):

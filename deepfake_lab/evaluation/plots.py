@@ -141,7 +141,7 @@ def score_distributions(table: pd.DataFrame, threshold: float) -> Figure:
 
     Args:
         table: score table of one or more splits.
-        threshold: score from which a trial is accepted as bona fide.
+        threshold: score from which a trial is accepted as bona fide; NaN if none is known.
     """
     splits = list(_splits(table))
     table = table.assign(attack=attack_names(table))
@@ -156,8 +156,9 @@ def score_distributions(table: pd.DataFrame, threshold: float) -> Figure:
         for place, (name, scores) in enumerate(_spoof_curves(trials)):
             number = names.index(name) if len(names) <= len(ATTACK_STYLES) else place
             _histogram(axes, scores, edges, f"{name} ({len(scores):,})", *ATTACK_STYLES[number], filled=False)
-        axes.axvline(threshold, color="black", linewidth=1.2)
-        for text, side, shift in ((" real >", "left", 2), ("< fake ", "right", -2)):
+        if np.isfinite(threshold):
+            axes.axvline(threshold, color="black", linewidth=1.2)
+        for text, side, shift in ((" real >", "left", 2), ("< fake ", "right", -2)) if np.isfinite(threshold) else ():
             axes.annotate(
                 text,
                 (threshold, 1),
@@ -179,7 +180,7 @@ def score_distributions(table: pd.DataFrame, threshold: float) -> Figure:
             alignment="left",
         )
     panels[-1].set_xlabel("score (log-likelihood ratio, nats; higher = more bona fide)")
-    figure.suptitle("Scores and the dev EER threshold", fontsize=12)
+    figure.suptitle("Scores and the dev EER threshold" if np.isfinite(threshold) else "Scores", fontsize=12)
     return figure
 
 

@@ -18,25 +18,28 @@ def write_report(table: pd.DataFrame, summary: Summary, folder: Path) -> None:
     """Leaves everything that is reported of a run in a folder.
 
     `report.md` and `metrics.json` hold the numbers; `scores/{split}/` the score table as parquet and in the official
-    ASVspoof 5 format; the PNG files the figures; `confusion_matrix.json` the counts at the dev EER threshold.
+    ASVspoof 5 format; the PNG files the figures; `confusion_matrix.json` the counts at the dev EER threshold,
+    where one is known.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text(summary.to_markdown())
     metrics = summary.metrics()
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    cells = {
-        split: {cell: metrics[f"{split}/cm/{cell}"] for cell in ("tp", "fp", "tn", "fn")} for split in summary.splits
-    }
-    (folder / "confusion_matrix.json").write_text(json.dumps({"threshold": summary.threshold, **cells}, indent=1))
     for split, trials in table.groupby("split"):
         write_table(trials, folder / "scores" / str(split) / "trials.parquet")
         write_official(trials, folder / "scores" / str(split))
     figures = {
-        "confusion_matrix": plots.confusion_matrix(table, summary.threshold),
         "det": plots.det(table, {split: numbers.overall.interval for split, numbers in summary.splits.items()}),
         "roc": plots.roc(table),
         "score_distributions": plots.score_distributions(table, summary.threshold),
     }
+    if summary.decides:
+        cells = {
+            split: {cell: metrics[f"{split}/cm/{cell}"] for cell in ("tp", "fp", "tn", "fn")}
+            for split in summary.splits
+        }
+        (folder / "confusion_matrix.json").write_text(json.dumps({"threshold": summary.threshold, **cells}, indent=1))
+        figures["confusion_matrix"] = plots.confusion_matrix(table, summary.threshold)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=120)
 

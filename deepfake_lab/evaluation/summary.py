@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -76,7 +77,8 @@ class Summary:
 
     Attributes:
         splits: numbers by split, in the order train, dev, test.
-        threshold: score from which a trial counts as accepted: the dev EER threshold.
+        threshold: score from which a trial counts as accepted: the dev EER threshold; NaN if none is known, as of
+            weights that others trained.
         control: whether the labels were permuted on purpose.
         notes: remarks that belong beside the numbers, such as warnings about the corpus.
         skipped: number of utterances of the corpus, in all splits, that could not be used.
@@ -87,6 +89,11 @@ class Summary:
     control: bool = False
     notes: tuple[str, ...] = ()
     skipped: int = 0
+
+    @property
+    def decides(self) -> bool:
+        """Whether there is a threshold, and so accuracy, precision and the like."""
+        return not math.isnan(self.threshold)
 
     def metrics(self) -> dict[str, float]:
         """All numbers by their MLflow names, such as `test/eer`, `test/eer_ci_low` and `test/eer/attack/piper`."""
@@ -120,8 +127,8 @@ class Summary:
             rows.append(
                 ("EER % of chance (95 %)", *(_percent(split.chance) if split.chance else ABSENT for split in splits))
             )
-        rows += [(title, *(f"{split.values[name]:.4f}" for split in splits)) for title, name in MEASURES]
-        rows += [(title, *(f"{split.values[name]:,.0f}" for split in splits)) for title, name in COUNTS]
+        rows += [(title, *(_cell(split.values[name], ".4f") for split in splits)) for title, name in MEASURES]
+        rows += [(title, *(_cell(split.values[name], ",.0f") for split in splits)) for title, name in COUNTS]
         return rows
 
     def attack_rows(self) -> list[tuple[str, ...]]:
@@ -136,10 +143,10 @@ class Summary:
         if self.control:
             parts.append("> **Control:** labels were permuted on purpose; an honest pipeline lies within chance.\n")
         parts.append(_table(self.header(), self.rows()))
-        parts.append(
-            f"Decisions: bona fide if score >= {self.threshold:.4f}, the threshold of equal errors on dev. "
-            "Positive class: fake. Intervals: bootstrap over groups.\n"
-        )
+        decisions = "No decisions: the detector brings no threshold, and there is no dev split to take one from."
+        if self.decides:
+            decisions = f"Decisions: bona fide if score >= {self.threshold:.4f}, the threshold of equal errors on dev."
+        parts.append(f"{decisions} Positive class: fake. Intervals: bootstrap over groups.\n")
         if rows := self.attack_rows():
             parts.append("EER % (95 % interval) of each synthesis system against all bona fide trials of the split:\n")
             parts.append(_table(("system", *self.splits), rows))
@@ -168,6 +175,10 @@ def summarize(
         if len(trials):
             splits[split] = _summarize_split(trials, threshold, control, replicates, seed)
     return Summary(splits, threshold, control)
+
+
+def _cell(value: float, form: str) -> str:
+    return ABSENT if math.isnan(value) else format(value, form)
 
 
 def attack_names(table: pd.DataFrame) -> pd.Series[str]:

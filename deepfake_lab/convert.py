@@ -1,0 +1,140 @@
+"""`python -m deepfake_lab.convert`: make a checkpoint of the lab out of official weights."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from os.path import commonprefix
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from deepfake_lab.config import launch, resolved
+from deepfake_lab.types import LabError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepfake_lab.models.detector import Detector
+
+SOURCES = ("aasist",)
+"""Whose weights can be converted."""
+OURS = ("encoder.", "head.")
+"""Beginnings of the names of those tensors of a detector that official weights have."""
+
+
+def convert(composed: DictConfig) -> None:
+    """Reads the official weights, writes a checkpoint atomically, prints what became of what.
+
+    Raises:
+        LabError: the file is not what it should be, or the checkpoint cannot be written.
+    """
+    config = resolved(composed)
+    source, target = Path(config["input"]), Path(config["output"])
+    _check(config["source"], source, target)
+    from deepfake_lab.checkpoint import build_detector, read_checkpoint, save_detector
+
+    detector = build_detector(config["model"])
+    weights = read_checkpoint(source)
+    load_aasist(detector, weights, source)
+    try:
+        save_detector(detector, target)
+    except (OSError, RuntimeError) as error:
+        raise LabError(f"output={target}: cannot be written ({error}). Name another file.") from error
+    _print(detector, weights, source, target)
+
+
+def load_aasist(detector: Detector, weights: Mapping[str, Any], source: Path) -> None:
+    """Takes over official weights of AASIST; the score becomes the official one, the second logit.
+
+    Raises:
+        LabError: the detector is no AASIST, or the weights are not those of its size.
+    """
+    from deepfake_lab.models.aasist import AASIST
+    from deepfake_lab.models.aasist_official import BONAFIDE_OUTPUT, official_name
+
+    if not isinstance(detector.encoder, AASIST):
+        raise LabError(f"source=aasist: the model is a {type(detector.encoder).__name__}. Leave out model=...")
+    wanted = {name: tensor for name, tensor in detector.state_dict().items() if name.startswith(OURS)}
+    # ours has one output where the official layer has two
+    shapes = {
+        official_name(name): (2, *tensor.shape[1:]) if name.startswith("head.") else tuple(tensor.shape)
+        for name, tensor in wanted.items()
+    }
+    _compare(shapes, weights, source)
+    converted = {name: weights[official_name(name)] for name in wanted}
+    for name in ("head.weight", "head.bias"):
+        converted[name] = converted[name][BONAFIDE_OUTPUT:]
+    detector.load_state_dict(detector.state_dict() | converted)
+
+
+def _compare(shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, Any], source: Path) -> None:
+    """Refuses weights whose names or shapes are others than the official ones."""
+    found = {name: tuple(getattr(value, "shape", ())) for name, value in weights.items()}
+    complaints = {
+        "missing": [name for name in shapes if name not in found],
+        "unexpected": [str(name) for name in found if name not in shapes],
+        "of another shape": [
+            f"{name} {found[name]} instead of {shape}"
+            for name, shape in shapes.items()
+            if name in found and found[name] != shape
+        ],
+    }
+    told = [
+        f"{len(names)} {what}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}"
+        for what, names in complaints.items()
+        if names
+    ]
+    if told:
+        raise LabError(
+            f"input={source}: not the weights of the official AASIST (297,866 parameters).\n  "
+            + "\n  ".join(told)
+            + "\nName its state dict, as torch.save wrote it."
+        )
+
+
+def _check(source: str, weights: Path, target: Path) -> None:
+    if source not in SOURCES:
+        raise LabError(f"source={source}: unknown. Choose one of: {', '.join(SOURCES)}.")
+    if not weights.is_file():
+        raise LabError(f"input={weights}: no such file. Name the file of the official weights (*.pth).")
+    if target.exists() and target.samefile(weights):
+        raise LabError(f"output={target}: is the input. Name another file, such as {target.with_suffix('.ckpt')}.")
+    if target.is_dir() or not target.parent.is_dir():
+        raise LabError(f"output={target}: is a folder, or lies in none. Name a file in a folder that exists.")
+
+
+def _print(detector: Detector, weights: Mapping[str, Tensor], source: Path, target: Path) -> None:
+    """Prints one line for each official module: its name in the detector, tensors and parameters taken over."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from deepfake_lab.models.aasist_official import official_name
+
+    modules: dict[str, list[str]] = defaultdict(list)
+    for name in detector.state_dict():
+        if name.startswith(OURS):
+            modules[official_name(name).partition(".")[0]].append(name)
+    parameters = {name for name, _ in detector.named_parameters()}
+    table = Table("official", "detector", "tensors", "parameters")
+    total = 0
+    for official, names in modules.items():
+        ours = ".".join(commonprefix([name.split(".") for name in names]))  # noqa: RUF071  # of parts, not characters
+        count = sum(weights[official_name(name)].numel() for name in names if name in parameters)
+        table.add_row(official, ours, str(len(names)), f"{count:,}")
+        total += count
+    console = Console()
+    console.print(table)
+    console.print(f"{escape(str(source))}: {len(weights)} tensors, {total:,} parameters -> {escape(str(target))}")
+    console.print("The score is the official second logit. It is not calibrated, so p_fake is not a probability.")
+
+
+def main() -> None:
+    """Entry point."""
+    launch("convert", convert)
+
+
+if __name__ == "__main__":
+    main()
