@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test lint perf ui clean
+.PHONY: help setup demo test slow lint perf ui clean
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -11,15 +11,18 @@ setup: $(STAMP)  ## make .venv with everything in it
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[synthesis,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,synthesis,dev]'
 	touch $@
 
 demo: setup  ## build the default corpus of real speech, train a CRNN on it, print honest results
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts
 	$(BIN)/python -m deepfake_lab.run data=openprompts model=crnn
 
-test: setup  ## run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: setup  ## run all tests but the slow ones
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
+
+slow: setup  ## run the slow tests: every model through ONNX
+	$(BIN)/python -m pytest --numprocesses 2 -m slow
 
 lint: setup  ## check style and types
 	$(BIN)/ruff check .

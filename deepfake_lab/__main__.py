@@ -12,6 +12,8 @@ COMMANDS = {
     "audit": "say what is wrong with a corpus: overlap, shortcuts, too little of something",
     "convert": "make a checkpoint of the lab out of official weights",
     "predict": "say of recordings how probably they are fake",
+    "export": "write a detector as ONNX, from the waveform to the score",
+    "report": "print tables about what the lab holds: size and speed of every model",
 }
 
 

@@ -107,6 +107,22 @@ class ConvertConfig:
 
 
 @dataclass
+class ExportConfig:
+    """Top level of `conf/export.yaml`."""
+
+    checkpoint: str = MISSING
+    output: str = MISSING
+
+
+@dataclass
+class ReportConfig:
+    """Top level of `conf/report.yaml`."""
+
+    what: str = "models"
+    models: list[str] | None = None
+
+
+@dataclass
 class PredictConfig:
     """Top level of `conf/predict.yaml`."""
 
@@ -125,7 +141,9 @@ for _name, _schema in (
     ("prepare", PrepareConfig),
     ("audit", AuditConfig),
     ("convert", ConvertConfig),
+    ("export", ExportConfig),
     ("predict", PredictConfig),
+    ("report", ReportConfig),
 ):
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
 OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)

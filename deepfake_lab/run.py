@@ -70,6 +70,7 @@ def _check_stages(config: dict[str, Any]) -> None:
 
 def _tracked_run(config: dict[str, Any], tracking: Tracking, datamodule: CorpusDataModule) -> float:
     """The run proper, inside an MLflow run."""
+    from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
     from deepfake_lab.tracking import source_tags
 
@@ -85,6 +86,7 @@ def _tracked_run(config: dict[str, Any], tracking: Tracking, datamodule: CorpusD
         tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
         task = _build_task(config)
         datamodule.trim = task.detector.treatment.trim
+        tracked.log_metrics(card_of(task.detector).metrics())
         if config["embedding_cache"]:
             task.detector.cache_embeddings(Path(config["embedding_cache"]))
         trainer = _build_trainer(config, tracked)

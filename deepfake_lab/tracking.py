@@ -189,6 +189,10 @@ class Run:
         mlflow.log_metrics({name: value for name, value in metrics.items() if value == value}, step=step)
         mlflow.set_tag(MLFLOW_RUN_NOTE, description)
 
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Records numbers that belong to the run as a whole; NaN is left out."""
+        mlflow.log_metrics({name: value for name, value in metrics.items() if value == value})
+
     def log_folder(self, folder: Path, name: str) -> None:
         """Records every file of a folder as artifacts under `name`."""
         mlflow.log_artifacts(str(folder), name)

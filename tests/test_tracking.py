@@ -50,7 +50,6 @@ def server(tmp_path, empty_database):
         process.wait()
 
 
-@pytest.mark.slow
 def test_a_run_is_recorded_on_a_server(lab, server):
     import mlflow
 

@@ -5,12 +5,9 @@ import subprocess
 import sys
 import zipfile
 
-import pytest
-
 from tests.conftest import REPOSITORY
 
 
-@pytest.mark.slow
 def test_wheel_holds_the_configuration_and_runs(tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(REPOSITORY)]
     subprocess.run(build, check=True, capture_output=True, cwd=tmp_path)

@@ -94,7 +94,6 @@ sys.exit(any(rank.exitcode for rank in ranks))
 """
 
 
-@pytest.mark.slow
 def test_two_processes_see_every_trial_once(tmp_path):
     # a fresh interpreter, since a process that has run PyTorch or started threads cannot be forked safely
     command = [sys.executable, "-c", TWO_PROCESSES, str(tmp_path / "store")]
