@@ -27,13 +27,27 @@ from deepfake_lab.types import SAMPLE_RATE, Batch
 BOUND = 1.10
 """Longest step allowed, in units of the bare loop's."""
 BATCHES, WARM_UP = 4, 5
-STEPS = {"crnn": 20, "crnn_mfcc": 100}
-"""Steps timed of each model: the light one shows overhead best and its steps are short."""
+STEPS = {
+    "crnn": (20, 32),
+    "crnn_mfcc": (100, 32),
+    "attention_crnn": (20, 32),
+    "hybrid": (15, 32),
+    "lcnn": (8, 16),
+    "resnet18": (8, 16),
+    "linear": (8, 4),
+    "aasist": (8, 2),
+}
+"""Steps timed of each model, and its batch size: light models show overhead best, heavy ones take small batches."""
 
 
 def compose(model, folder):
     """The configuration of `python -m deepfake_lab.run model=MODEL` on the CPU for one epoch, recorded in `folder`."""
-    overrides = [f"model={model}", f"run_dir={folder}", f"tracking.uri=sqlite:///{folder}/mlflow.db"]
+    overrides = [
+        f"model={model}",
+        f"loader.batch_size={STEPS[model][1]}",
+        f"run_dir={folder}",
+        f"tracking.uri=sqlite:///{folder}/mlflow.db",
+    ]
     overrides += [f"tracking.artifact_location={folder}", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         composed = hydra.compose("run", overrides=overrides, return_hydra_config=True)
@@ -58,7 +72,7 @@ class BareLoop:
         self.detector = build_detector(config["model"]).train()
         self.loss = build(config["loss"])
         self.loss.set_prior(BATCHES, BATCHES)
-        self.optimizer = build(config["optim"])(self.detector.parameters())
+        self.optimizer = build(config["optim"])(p for p in self.detector.parameters() if p.requires_grad)
         self.clip = config["trainer"]["gradient_clip_val"]
 
     def step(self, batch):
@@ -126,7 +140,7 @@ def step_times(model):
     with tempfile.TemporaryDirectory() as folder:
         config = compose(model, folder)
         pl.seed_everything(config["seed"], verbose=False)
-        turns = TakingTurns(make_batches(config), BareLoop(config), WARM_UP + STEPS[model] + 1)
+        turns = TakingTurns(make_batches(config), BareLoop(config), WARM_UP + STEPS[model][0] + 1)
         loss, optimizer = build(config["loss"]), build(config["optim"])
         task = build(config["task"], detector=build_detector(config["model"]), loss=loss, optimizer=optimizer)
         with build(config["tracking"]).run(model) as tracked:
@@ -137,8 +151,9 @@ def step_times(model):
 
 
 def measure():
-    """Ratio of the median steps for both first models."""
+    """Ratio of the median steps of every model."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen transformer
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
     measurements = []
     for model in STEPS:
