@@ -106,16 +106,18 @@ def info(path: str | Path) -> AudioInfo:
 
 
 def declared_frames(path: str | Path) -> int | None:
-    """Length in samples that a WAV or AIFF file had when it was written, if it has been cut short since.
+    """Length in samples that a header states; None where libsndfile cannot tell.
 
-    libsndfile reads such a file as if it had always been shorter, and tells in its log alone.
+    A WAV or AIFF file that has been cut short is read as if it had always been shorter; what it once was stands in the
+    log of libsndfile alone.
     """
     try:
         with _sound_file(path) as file:
             cut = _CUT_SHORT.search(file.extra_info)
             sizes = (int(cut[1]), int(cut[2])) if cut else (0, 0)
             # a recorder that never knew the length wrote the greatest number there is
-            return file.frames * sizes[0] // sizes[1] if 0 < sizes[1] < sizes[0] < 0x7FFFFFFF else None
+            frames: int = file.frames
+            return frames * sizes[0] // sizes[1] if 0 < sizes[1] < sizes[0] < 0x7FFFFFFF else frames
     except _NOT_FOR_LIBSNDFILE:
         return None
 

@@ -70,15 +70,17 @@ class Inspection(NamedTuple):
 def inspect(root: Path, path: str, depth: Depth = "full") -> Inspection:
     """Looks into one file; what is wrong with it becomes its `problem`."""
     try:
-        found = audio.info(root / path)
         if depth == "header":
+            found = audio.info(root / path)
             return Inspection(path, "", *found, 0, found.frames)
         samples, rate = audio.read(root / path)
     except audio.AudioError as error:
         return Inspection(path, str(error).removeprefix(f"{root / path}: "))
-    frames = audio.declared_frames(root / path) or found.frames
+    frames = audio.declared_frames(root / path) or len(samples)
     if len(samples) < frames:
         return Inspection(path, f"truncated: {len(samples):,} of {frames:,} samples can be decoded")
+    if not len(samples):
+        return Inspection(path, "holds no audio (0 samples). Remove it or replace it.")
     if not np.isfinite(samples).all():
         return Inspection(path, "holds NaN or infinite samples")
     steps = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")

@@ -12,13 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfake_lab.data.corpus import Corpus
-from deepfake_lab.data.download import Download, OnError, joined, locate
+from deepfake_lab.data.download import Download, OnError
 from deepfake_lab.data.inspection import INSPECTED, Depth
 from deepfake_lab.data.manifest import SCHEMA, UNKNOWN, Finding, Manifest
 from deepfake_lab.types import BONAFIDE, LABEL_NAMES, SPOOF, LabError
-
-# with what a corpus's module needs of `download`
-__all__ = ["PARSED", "OnError", "Parsed", "Release", "check_names", "joined", "locate", "table_of"]
 
 PARSED = pa.schema([field for field in SCHEMA if field.name not in (*INSPECTED.names, "start") or field.name == "path"])
 """Columns that a corpus's own lists give; the others come from the audio files."""

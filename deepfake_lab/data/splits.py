@@ -37,6 +37,11 @@ def deal(groups: pa.ChunkedArray, shares: Mapping[Split, float], seed: int) -> p
     return pa.chunked_array([pa.array(splits, pa.string())]).take(index)
 
 
+def dealt(table: pa.Table, shares: Mapping[Split, float], seed: int) -> pa.Table:
+    """The rows of a table with a column `group`, their column `split` dealt; see `deal`."""
+    return table.set_column(table.schema.get_field_index("split"), "split", deal(table["group"], shares, seed))
+
+
 def _drawn(seed: int, name: str) -> bytes:
     return hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
 

@@ -72,10 +72,6 @@ class Cqt(Frontend):
         self.octaves, self.reach = nn.ModuleList(octaves), max(octave.reach for octave in octaves)
         self.kernels: CQT1992v2 | None = self._kernels() if engine == "nnaudio" else None
 
-    def frames(self, samples: int) -> int:
-        """Number of frames of a waveform of `samples` samples: whole hops."""
-        return samples // self.hop
-
     def features(self, wave: Tensor) -> Tensor:
         """Log power ``(B, 1, bins, L)`` of waveforms ``(B, T)``, lowest frequency first."""
         engine = self.engine

@@ -47,9 +47,9 @@ class Frontend(nn.Module, ABC):
         self.normalise = normalise
         self.post = post or Post()
 
-    @abstractmethod
     def frames(self, samples: int) -> int:
-        """Number L of frames of a waveform of `samples` samples."""
+        """Number L of frames of a waveform of `samples` samples: whole hops, unless a subclass differs."""
+        return samples // self.hop
 
     @abstractmethod
     def features(self, wave: Tensor) -> Tensor:

@@ -72,10 +72,6 @@ class Lfcc(Frontend):
         self.register_buffer("cosines", dct_matrix(coefficients, filters)[1:], persistent=False)
         self.channels, self.bins, self.min_samples = 1, self.post.bins(coefficients), self.spectrum.min_samples
 
-    def frames(self, samples: int) -> int:
-        """Number of frames of a waveform of `samples` samples: whole hops."""
-        return self.spectrum.frames(samples)
-
     def features(self, wave: Tensor) -> Tensor:
         """Log energy and coefficients ``(B, 1, coefficients, L)`` of waveforms ``(B, T)``."""
         spectrum = power(*self.spectrum(pre_emphasised(wave, self.pre_emphasis)))

@@ -55,10 +55,6 @@ class Mel(Frontend):
         self.filters = FilterBank(mel_filters(bins, fft_size, SAMPLE_RATE, f_min, f_max), trainable)
         self.channels, self.bins, self.min_samples = 1, self.post.bins(bins), self.spectrum.min_samples
 
-    def frames(self, samples: int) -> int:
-        """Number of frames of a waveform of `samples` samples: whole hops."""
-        return self.spectrum.frames(samples)
-
     def features(self, wave: Tensor) -> Tensor:
         """Log-mel spectrograms ``(B, 1, bins, L)`` of waveforms ``(B, T)``."""
         filtered: Tensor = self.filters(power(*self.spectrum(wave)))

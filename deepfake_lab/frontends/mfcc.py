@@ -65,10 +65,6 @@ class Mfcc(Frontend):
         self.hop, self.min_samples = self.mel.hop, self.mel.min_samples
         self.register_buffer("cosines", dct_matrix(coefficients, mels), persistent=False)
 
-    def frames(self, samples: int) -> int:
-        """Number of frames of a waveform of `samples` samples: whole hops."""
-        return self.mel.frames(samples)
-
     def features(self, wave: Tensor) -> Tensor:
         """Coefficients ``(B, 1, coefficients, L)`` of waveforms ``(B, T)``."""
         return self.cosines @ self.mel.features(wave)

@@ -22,10 +22,6 @@ class Raw(Frontend):
         self.pre_emphasis = pre_emphasis
         self.channels, self.bins, self.hop, self.min_samples = 1, self.post.bins(1), 1, 1
 
-    def frames(self, samples: int) -> int:
-        """Number of frames of a waveform of `samples` samples: as many."""
-        return samples
-
     def features(self, wave: Tensor) -> Tensor:
         """Samples ``(B, 1, 1, T)`` of waveforms ``(B, T)``."""
         return pre_emphasised(wave, self.pre_emphasis)[:, None, None]

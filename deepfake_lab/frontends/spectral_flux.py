@@ -65,10 +65,6 @@ class SpectralFlux(Frontend):
         self.channels, self.bins = 1, self.post.bins(bands)
         self.hop, self.min_samples = self.mel.hop, self.mel.min_samples
 
-    def frames(self, samples: int) -> int:
-        """Number of frames of a waveform of `samples` samples: whole hops."""
-        return self.mel.frames(samples)
-
     def features(self, wave: Tensor) -> Tensor:
         """Flux ``(B, 1, bands, L)`` of waveforms ``(B, T)``."""
         rise: Tensor = functional.pad(self.mel.features(wave).diff(dim=-1), (1, 0))

@@ -44,10 +44,6 @@ class Stft(Frontend):
         self.channels, self.bins = 1, self.post.bins(self.spectrum.bins)
         self.min_samples = self.spectrum.min_samples
 
-    def frames(self, samples: int) -> int:
-        """Number of frames of a waveform of `samples` samples: whole hops."""
-        return self.spectrum.frames(samples)
-
     def features(self, wave: Tensor) -> Tensor:
         """Log power spectrograms ``(B, 1, fft_size // 2 + 1, L)`` of waveforms ``(B, T)``."""
         return torch.log(power(*self.spectrum(wave)) + self.floor).unsqueeze(1)

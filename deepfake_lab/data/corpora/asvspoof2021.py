@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 
 from deepfake_lab.data.corpora.asvspoof import named, odd_attacks, unknown, verdicts
 from deepfake_lab.data.corpora.asvspoof2019 import UNSEEN
+from deepfake_lab.data.download import OnError
 from deepfake_lab.data.inspection import Depth
 from deepfake_lab.data.lists import read_list, translate
 from deepfake_lab.data.manifest import UNKNOWN, Finding
-from deepfake_lab.data.release import OnError, Parsed, Release, table_of
+from deepfake_lab.data.release import Parsed, Release, table_of
 from deepfake_lab.types import LabError, Split
 
 Subset = Literal["eval", "progress", "hidden", "all"]

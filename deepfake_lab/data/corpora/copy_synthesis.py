@@ -8,7 +8,6 @@ the writer too, and all versions of a sentence get one rate, length, band, crest
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,15 +17,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from deepfake_lab.audio import load
 from deepfake_lab.data.corpora.openprompts_audio import in_band, limit, rms_db
-from deepfake_lab.data.corpora.openprompts_clips import Vocoder
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.corpora.openprompts_clips import Vocoder, write_clip
 from deepfake_lab.data.manifest import NO_ATTACK
 from deepfake_lab.data.workers import pool, progress
-from deepfake_lab.types import SAMPLE_RATE, LabError
+from deepfake_lab.types import LabError
 
 RECIPE: Final = 2
 """To be raised when the same settings come to mean other bytes."""
@@ -183,7 +180,4 @@ def _make(sentence: Sentence) -> None:
     """Writes all versions of a sentence, each whole or not at all."""
     made = versions(sentence, _systems, _seed)
     for name, path in _files(sentence, _systems, _folder).items():
-        encoded = io.BytesIO()  # libsndfile says nothing useful of a full disk, writing bytes does
-        soundfile.write(encoded, made[name], SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        with whole(path) as partial:
-            partial.write_bytes(encoded.getvalue())
+        write_clip(path, made[name])

@@ -19,10 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deepfake_lab.data.download import OnError
 from deepfake_lab.data.inspection import Depth
 from deepfake_lab.data.lists import read_list, translate
 from deepfake_lab.data.manifest import NO_ATTACK, Finding
-from deepfake_lab.data.release import PARSED, OnError, Parsed, Release, table_of
+from deepfake_lab.data.release import PARSED, Parsed, Release, table_of
 from deepfake_lab.data.splits import SHARES, deal
 from deepfake_lab.types import BONAFIDE, SPOOF, LabError, Split
 

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from deepfake_lab.audio import AUDIO_SUFFIXES
+from deepfake_lab.data.download import OnError
 from deepfake_lab.data.inspection import Depth
 from deepfake_lab.data.lists import read_list, translate
 from deepfake_lab.data.manifest import NO_ATTACK, UNKNOWN, Finding
-from deepfake_lab.data.release import PARSED, OnError, Parsed, Release, table_of
+from deepfake_lab.data.release import PARSED, Parsed, Release, table_of
 from deepfake_lab.data.splits import SHARES, deal
 from deepfake_lab.types import BONAFIDE, LABEL_NAMES, SPLITS, SPOOF, LabError, Split
 

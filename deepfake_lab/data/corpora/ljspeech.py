@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 
 from deepfake_lab.data.corpora.copy_synthesis import RECIPE, Sentence, make_clips
 from deepfake_lab.data.corpora.openprompts_clips import Vocoder
-from deepfake_lab.data.corpora.wavefake_clips import FAKES, LAYOUT, LJSPEECH, common_folder, dealt, faked, recorded
+from deepfake_lab.data.corpora.wavefake_clips import FAKES, LAYOUT, LJSPEECH, common_folder, faked, recorded
+from deepfake_lab.data.download import OnError, joined, locate
 from deepfake_lab.data.inspection import Depth, inspect_all
 from deepfake_lab.data.manifest import SCHEMA, Finding, Manifest
-from deepfake_lab.data.release import PARSED, OnError, Parsed, Release, check_names, joined, locate
-from deepfake_lab.data.splits import SHARES
+from deepfake_lab.data.release import PARSED, Parsed, Release, check_names
+from deepfake_lab.data.splits import SHARES, dealt
 from deepfake_lab.types import BONAFIDE, SPOOF, LabError, Split
 
 WAVEFAKE: Final = "wavefake"
@@ -121,7 +122,7 @@ class LJSpeech(Release):
                 raise LabError(f"data.wavefake_root={self.wavefake_root}: holds none of {folders}. {_OUR_OWN}")
             tables += fakes
             findings += found
-        return Parsed(dealt(tables, self.shares, self.seed), findings)
+        return Parsed(dealt(pa.concat_tables(tables), self.shares, self.seed), findings)
 
     def select(self, table: pa.Table) -> tuple[pa.Table, Sequence[Finding]]:
         """Puts clips that are all written alike in the place of those downloaded, with our own copies beside them."""

@@ -13,10 +13,11 @@ from typing import Literal
 
 import pyarrow as pa
 
+from deepfake_lab.data.download import OnError
 from deepfake_lab.data.inspection import Depth
-from deepfake_lab.data.manifest import SCHEMA, Finding
-from deepfake_lab.data.release import OnError, Parsed, Release, table_of
-from deepfake_lab.data.splits import SHARES, deal
+from deepfake_lab.data.manifest import Finding
+from deepfake_lab.data.release import Parsed, Release, table_of
+from deepfake_lab.data.splits import SHARES, dealt
 from deepfake_lab.types import SPOOF, LabError, Split
 
 
@@ -75,8 +76,7 @@ class Mlaad(Release):
             raise LabError(f"{self.root}/fake: holds no LANGUAGE/MODEL folder. Complete the download.")
         table = pa.concat_tables(tables)
         if self.split == "by_group" and len(table):
-            split = deal(table["group"], self.shares, self.seed)
-            table = table.set_column(table.schema.get_field_index("split"), SCHEMA.field("split"), split)
+            table = dealt(table, self.shares, self.seed)
         text = f"{len(unlisted):,} clips are in no meta.csv, such as {unlisted[0]}" if unlisted else ""
         return Parsed(table, [Finding("unlisted", text, len(unlisted))] if unlisted else [])
 

@@ -11,6 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from deepfake_lab.audio import AudioError, Wave, load
@@ -129,9 +131,18 @@ def make(clip: Clip, system: System | None, folder: Path, root: Path) -> None:
         root: folder of the corpus.
     """
     samples = finish(_speech(clip, system, folder), clip.piece.level, clip.margins, clip.seed)
+    write_clip(root / clip.path, samples)
+
+
+def write_clip(path: Path, samples: npt.NDArray[np.int16]) -> None:
+    """Writes 16-bit samples ``(T,)`` at 16 kHz as FLAC, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or does not let itself be written.
+    """
     encoded = io.BytesIO()  # libsndfile says nothing useful of a full disk, writing bytes does
     soundfile.write(encoded, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    with whole(root / clip.path) as partial:
+    with whole(path) as partial:
         partial.write_bytes(encoded.getvalue())
 
 

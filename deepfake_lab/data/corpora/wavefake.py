@@ -21,15 +21,15 @@ from deepfake_lab.data.corpora.wavefake_clips import (
     PROMPTS,
     Collection,
     common_folder,
-    dealt,
     faked,
     listed,
     recorded,
 )
+from deepfake_lab.data.download import OnError, locate
 from deepfake_lab.data.inspection import Depth
 from deepfake_lab.data.manifest import Finding
-from deepfake_lab.data.release import OnError, Parsed, Release, check_names, locate
-from deepfake_lab.data.splits import SHARES
+from deepfake_lab.data.release import Parsed, Release, check_names
+from deepfake_lab.data.splits import SHARES, dealt
 from deepfake_lab.types import LabError, Split
 
 
@@ -119,7 +119,7 @@ class WaveFake(Release):
                 tables.insert(0, real)
                 findings += found
             if tables:
-                parts.append(dealt(tables, self.shares, self.seed))
+                parts.append(dealt(pa.concat_tables(tables), self.shares, self.seed))
         if not fakes:
             folders = ", ".join(FAKES[attack].folder for attack in self.attacks)
             raise LabError(f"data.root={self.root}: none of the chosen fakes is there ({folders}). Download some.")

@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfake_lab.data.lists import read_list
-from deepfake_lab.data.manifest import NO_ATTACK, SCHEMA, Finding
+from deepfake_lab.data.manifest import NO_ATTACK, Finding
 from deepfake_lab.data.release import table_of
-from deepfake_lab.data.splits import deal
-from deepfake_lab.types import BONAFIDE, SPOOF, LabError, Split
+from deepfake_lab.types import BONAFIDE, SPOOF, LabError
 
 
 @dataclass(frozen=True)
@@ -138,13 +137,6 @@ def faked(root: Path, base: Path, corpus: str, attacks: Iterable[str]) -> tuple[
     if absent:
         findings.append(Finding("absent", f"folders that are not there: {', '.join(absent)}", len(absent)))
     return tables, findings
-
-
-def dealt(tables: Iterable[pa.Table], shares: Mapping[Split, float], seed: int) -> pa.Table:
-    """One table in which whole groups go to one split."""
-    table = pa.concat_tables(tables)
-    split = SCHEMA.field("split")
-    return table.set_column(table.schema.get_field_index("split"), split, deal(table["group"], shares, seed))
 
 
 def _rows(
