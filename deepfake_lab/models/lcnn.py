@@ -51,7 +51,7 @@ class LCNN(Encoder):
         width = 32 * (bins // _POOLED)
         self.embedding_dim = width if head == "blstm" else embedding_dim
         self.standardise = Standardise(channels, bins)
-        self.trunk = _trunk(channels)
+        self.trunk = _trunk(channels).to(memory_format=torch.channels_last)  # faster on a CPU
         self.dropout = nn.Dropout(dropout)
         self.head = _BLSTM(width) if head == "blstm" else _Pooling(width, embedding_dim)
 
@@ -87,7 +87,8 @@ class MaxFeatureMap(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps ``(B, C / 2, ...)`` of maps ``(B, C, ...)``."""
-        return torch.maximum(*maps.chunk(2, dim=1))
+        first, second = maps.float().chunk(2, dim=1)  # in half precision the difference would lose the smaller one
+        return second + torch.relu(first - second)  # torch.maximum, whose gradient costs a third of a training step
 
 
 class _Pooling(nn.Module):

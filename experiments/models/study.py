@@ -1,12 +1,14 @@
 """Trains every model with its usual front-end, and two models with every front-end, on openprompts `small`.
 
 Each run is a process of its own; what is done is left alone and what was interrupted goes on, so that the study can be
-stopped and started at any time.
+stopped and started at any time. `times.csv` gets a row each: name, time and processor time in s of the process that
+finished it.
 
 Usage: python study.py FOLDER [--minutes M]: runs go to FOLDER, and no new one begins after M minutes.
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import time
@@ -60,6 +62,12 @@ def command(job, folder):
     return [sys.executable, "-m", "deepfake_lab.run", *SETTINGS, *job.overrides, f"hydra.run.dir={folder}"]
 
 
+def processor_time():
+    """Processor time in s of every run so far; other work on the machine lengthens it less than time on the wall."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def main():
     """Does what is left to do; exits with status 1 if a run fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -73,12 +81,13 @@ def main():
             continue
         if time.monotonic() > end:
             break
-        start = time.monotonic()
+        start = time.monotonic(), processor_time()
         status = subprocess.run(command(job, folder)).returncode
         if status:
             print(f"{job.name}: exit status {status}", file=sys.stderr)
             return 1
-        print(f"{job.name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+        with (arguments.folder / "times.csv").open("a") as file:
+            file.write(f"{job.name},{time.monotonic() - start[0]:.0f},{processor_time() - start[1]:.0f}\n")
     return 0
 
 

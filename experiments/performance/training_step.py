@@ -32,10 +32,10 @@ STEPS = {
     "crnn_mfcc": (100, 32),
     "attention_crnn": (20, 32),
     "hybrid": (15, 32),
-    "lcnn": (8, 16),
-    "resnet18": (8, 16),
-    "linear": (8, 4),
-    "aasist": (8, 2),
+    "lcnn": (15, 16),
+    "resnet18": (15, 16),
+    "linear": (25, 4),
+    "aasist": (25, 2),
 }
 """Steps timed of each model, and its batch size: light models show overhead best, heavy ones take small batches."""
 
