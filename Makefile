@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH ?= quick
+DATA ?= openprompts
 
-.PHONY: help setup demo test slow lint perf ui clean
+.PHONY: help setup demo test slow lint perf benchmark ui clean
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -11,7 +13,7 @@ setup: $(STAMP)  ## make .venv with everything in it
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,synthesis,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,postgresql,synthesis,dev]'
 	touch $@
 
 demo: setup  ## build the default corpus of real speech, train a CRNN on it, print honest results
@@ -31,6 +33,9 @@ lint: setup  ## check style and types
 
 perf: setup  ## measure the lab against bare loops and torchaudio, about a minute
 	$(BIN)/python experiments/performance/all.py
+
+benchmark: setup  ## rank models and front-ends; BENCH=full is longer; DATA=asvspoof5 SETTINGS=data.root=DIR
+	$(BIN)/python -m deepfake_lab.benchmark benchmark=$(BENCH) data=$(DATA) $(SETTINGS)
 
 ui: setup  ## open the MLflow UI on the local runs
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db

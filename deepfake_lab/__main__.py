@@ -8,6 +8,8 @@ import sys
 
 COMMANDS = {
     "run": "train a detector on a corpus, evaluate it, record everything in MLflow",
+    "sweep": "search hyperparameters: many runs, hopeless ones ended early",
+    "benchmark": "compare models, front-ends and seeds, on a corpus or across corpora",
     "prepare": "find or make a corpus's audio, check it, write its manifest",
     "audit": "say what is wrong with a corpus: overlap, shortcuts, too little of something",
     "convert": "make a checkpoint of the lab out of official weights",

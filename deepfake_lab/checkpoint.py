@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import nn
 
 from deepfake_lab.data.files import whole
 from deepfake_lab.models.detector import Detector
+from deepfake_lab.models.ensemble import Ensemble, Fusion
 from deepfake_lab.types import LabError
 
 _PREFIX = "detector."
@@ -27,15 +28,35 @@ _TRUSTED = ("deepfake_lab.frontends.", "deepfake_lab.models.")
 
 
 def build_detector(config: Mapping[str, Any]) -> Detector:
-    """Builds an untrained detector from the composed `model` configuration."""
+    """Builds a detector from the composed `model` configuration: an untrained one, unless it names checkpoints."""
     plain = {str(key): value for key, value in config.items()}
     detector = instantiate(plain, _convert_="all")
     if not isinstance(detector, Detector):
         raise LabError(
             f"model._target_ makes a {type(detector).__name__}, not a Detector. Choose a configuration of conf/model."
         )
-    detector.config = plain
+    detector.config = detector.config or plain
     return detector
+
+
+def load_ensemble(checkpoints: Sequence[str], fusion: Fusion = "mean") -> Ensemble:
+    """Puts the detectors of checkpoints together; what is saved of it holds all of them and needs the files no more.
+
+    Args:
+        checkpoints: files of two or more detectors.
+        fusion: see `deepfake_lab.evaluation.fuse.fit_weights`.
+
+    Raises:
+        LabError: a file is not a checkpoint of a detector or is named twice, or the detectors do not go together.
+    """
+    files = [Path(path).resolve() for path in checkpoints]
+    if twice := [path for path in checkpoints if files.count(Path(path).resolve()) > 1]:
+        raise LabError(f"model.checkpoints: {twice[0]} is named twice. Leave one out: it would count double.")
+    members = [load_detector(path) for path in checkpoints]
+    ensemble = Ensemble(members, fusion=fusion)
+    target = f"{Ensemble.__module__}.{Ensemble.__qualname__}"
+    ensemble.config = {"_target_": target, "members": [member.config for member in members], "fusion": fusion}
+    return ensemble
 
 
 def save_detector(detector: Detector, path: str | Path) -> None:

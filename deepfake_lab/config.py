@@ -34,6 +34,7 @@ CONF = next(folder for folder in (_PACKAGE.parent / "conf", _PACKAGE / "conf") i
 
 PARENT_RUN_VARIABLE = "DEEPFAKE_LAB_PARENT_RUN"
 """Environment variable that tells the jobs of a multirun their parent's run id."""
+_NO_CHOICE = ("_partial_", "_convert_", "_recursive_", "tracking", "run_dir", "resume")
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -118,8 +119,23 @@ class ExportConfig:
 class ReportConfig:
     """Top level of `conf/report.yaml`."""
 
-    what: str = "models"
+    what: str = "run"
     models: list[str] | None = None
+    run: str | None = None
+    first: Any = None
+    second: Any = None
+    scores: str | None = None
+    key: str | None = None
+    dev_scores: str | None = None
+    dev_key: str | None = None
+    asv: str | None = None
+    subset: str = "eval"
+    split: str | None = None
+    cluster: str = "group"
+    replicates: int = 1000
+    seed: int = 0
+    output: str | None = None
+    tracking: Any = MISSING
 
 
 @dataclass
@@ -136,6 +152,43 @@ class PredictConfig:
     device: str = "auto"
 
 
+@dataclass
+class Sweep:
+    """How a sweep searches."""
+
+    trials: int = 20
+    timeout_s: float | None = None
+    jobs: int = 1
+    study: str = MISSING
+    storage: str = MISSING
+    sampler: Any = MISSING
+    pruner: Any = None
+    space: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SweepConfig(RunConfig):
+    """Top level of `conf/sweep.yaml`: a run's, and how to search."""
+
+    sweep: Sweep = field(default_factory=Sweep)
+
+
+@dataclass
+class BenchmarkConfig(RunConfig):
+    """Top level of `conf/benchmark.yaml`: a run's, and which runs there are."""
+
+    models: list[str] = MISSING
+    frontends: list[str] = MISSING
+    seeds: list[int] = MISSING
+    settings: list[str] = field(default_factory=list)
+    corpora: Any = None
+    unseen: list[str] | None = None
+    folder: str | None = None
+    minutes: float | None = None
+    retry: bool = False
+    replicates: int = 1000
+
+
 for _name, _schema in (
     ("run", RunConfig),
     ("prepare", PrepareConfig),
@@ -144,6 +197,8 @@ for _name, _schema in (
     ("export", ExportConfig),
     ("predict", PredictConfig),
     ("report", ReportConfig),
+    ("sweep", SweepConfig),
+    ("benchmark", BenchmarkConfig),
 ):
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
 OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)
@@ -165,7 +220,7 @@ def launch(name: str, command: Callable[[DictConfig], Any]) -> None:
         # Lightning turns an interruption into an exit of its own
         if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
             raise
-        print("interrupted: a run goes on with resume=RUN_DIR, prepare when it is called again", file=sys.stderr)
+        print("interrupted: a run goes on with resume=RUN_DIR, all else when called again", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except (LabError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain(error, name, sys.argv[1:])}", file=sys.stderr)
@@ -196,8 +251,10 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> str
         options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
         return f"{group}={choice}: no such choice. {suggestion(choice, options)}Choices: {', '.join(options)}."
     if unknown := re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^']+)'", str(error)):
-        key = unknown.group(1)
-        return f"{key}: no such key. {suggestion(key, known_keys(config_name, overrides))}--cfg job shows every key."
+        key, known = unknown.group(1), known_keys(config_name, overrides)
+        if key in known:
+            return f"{key}: an entry is new to it. To add one, write +{key}=..."
+        return f"{key}: no such key. {suggestion(key, known)}--cfg job shows every key."
     if mandatory := re.search(r"Missing mandatory value: ([\w.]+)", str(error)):
         return f"{mandatory.group(1)} is needed: {mandatory.group(1)}=... (--help shows the keys)."
     cause = f": {str(error.__cause__).splitlines()[0]}" if error.__cause__ else ""
@@ -252,6 +309,24 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     assert isinstance(plain, dict)
     check_targets(plain)
     return {str(key): value for key, value in plain.items()}
+
+
+def chosen(config: DictConfig) -> dict[str, Any]:
+    """What of a configuration somebody chose.
+
+    What only repeats other values is left out, such as paths in the run's folder; so are the place of record and how
+    Hydra builds things.
+    """
+    own: dict[str, Any] = {}
+    for key in map(str, config):
+        if OmegaConf.is_interpolation(config, key) or key in _NO_CHOICE:
+            continue
+        value = config[key]
+        if isinstance(value, DictConfig) and len(value):
+            own |= {key: part} if (part := chosen(value)) else {}
+        else:
+            own[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return own
 
 
 def resumed(config: DictConfig, overrides: Sequence[str]) -> DictConfig:

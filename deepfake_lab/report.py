@@ -1,9 +1,14 @@
-"""`python -m deepfake_lab.report`: tables about what the lab holds and what runs have found."""
+"""`python -m deepfake_lab.report`: what runs have found, what others' scores say, what the lab holds."""
 
 from __future__ import annotations
 
+import dataclasses
+import glob
+import json
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,22 +17,218 @@ from deepfake_lab.config import CONF, compose, launch, resolved
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
-    from deepfake_lab.evaluation.cards import ModelCard
+    import pandas as pd
 
-WHAT = ("models",)
-"""The reports that there are."""
+    from deepfake_lab.evaluation.cards import ModelCard
+    from deepfake_lab.evaluation.compare import Comparison
+    from deepfake_lab.evaluation.summary import Summary
 
 
 def report(composed: DictConfig) -> None:
     """Prints a report.
 
     Raises:
-        LabError: there is no such report or model.
+        LabError: there is no such report, or what it is to be about cannot be used.
     """
     config = resolved(composed)
     if config["what"] not in WHAT:
         raise LabError(f"what={config['what']}: no such report. Choose from {', '.join(WHAT)}.")
-    _report_models(config)
+    if config["cluster"] not in ("group", "speaker"):
+        raise LabError(f"cluster={config['cluster']}: choose group or speaker.")
+    WHAT[config["what"]](config)
+
+
+def _report_run(config: dict[str, Any]) -> None:
+    """Writes the report of a run anew, from its score tables."""
+    from deepfake_lab.evaluation.origin import Origin
+    from deepfake_lab.evaluation.report import print_summary, read_notes, read_scores, write_report
+
+    folder = _folder(_needed(config, "run"))
+    table = read_scores(folder)
+    decided = folder / "report" / "confusion_matrix.json"  # of a detector that another corpus's dev has decided on
+    threshold = json.loads(decided.read_text())["threshold"] if decided.is_file() else _dev_threshold(table)
+    known = read_notes(folder)
+    summary = _summary(table, threshold, config, control=known.control)
+    summary = dataclasses.replace(summary, notes=known.notes, skipped=known.skipped)
+    write_report(table, summary, Path(config["output"] or folder / "report"), Origin.of_run(folder))
+    print_summary(summary)
+
+
+def _report_scores(config: dict[str, Any]) -> None:
+    """Reports on scores that any system has left in a file."""
+    import pandas as pd
+
+    from deepfake_lab.evaluation.origin import Origin
+    from deepfake_lab.evaluation.report import print_summary, write_report
+
+    table = _foreign(config, "scores", "key", "test")
+    if config["dev_scores"]:
+        from deepfake_lab.evaluation.calibrate import calibrated
+
+        dev = _foreign(config, "dev_scores", "dev_key", "dev")
+        table = calibrated(pd.concat([dev, table], ignore_index=True))
+    summary = _summary(table, _dev_threshold(table), config)
+    print_summary(summary)
+    if config["asv"]:
+        _print_tandem(table[table["split"] == "test"], Path(config["asv"]))
+    if config["output"]:
+        write_report(table, summary, Path(config["output"]), Origin(config["scores"]))
+
+
+def _report_compare(config: dict[str, Any]) -> None:
+    """Compares two detectors, or several seeds of each, over the trials that both have scored."""
+    from deepfake_lab.evaluation.compare import compare
+    from deepfake_lab.evaluation.scores import attack_names
+    from deepfake_lab.types import BONAFIDE
+
+    sides = {name: _tables(config, name) for name in ("first", "second")}
+    settings = _settings(config)
+    names = (_name(config["first"]), _name(config["second"]))
+    split = config["split"] or "test"
+    _print_comparisons(compare(*sides.values(), **settings), names, f"{split}, all trials")
+    attacks = attack_names(sides["first"][0])
+    for attack in sorted(attacks[sides["first"][0]["label"] != BONAFIDE].unique()):
+        parts = [[t[(t["label"] == BONAFIDE) | (attack_names(t) == attack)] for t in side] for side in sides.values()]
+        _print_comparisons(compare(*parts, measures=("eer",), **settings), names, f"{split}, {attack} alone")
+
+
+def _report_promote(config: dict[str, Any]) -> None:
+    """Makes a run's detector the champion of its registered model if it is shown to be better; if not, status 1."""
+    from deepfake_lab.config import build
+    from deepfake_lab.evaluation.compare import compare, in_words
+    from deepfake_lab.tracking.registry import Registry
+
+    tracking = build(config["tracking"])
+    registry = Registry(tracking)
+    run_id = _run_id(_needed(config, "run"))
+    name = registry.name_of(run_id)
+    champion = registry.champion(name)
+    if champion is None:
+        print(f"{registry.promote(run_id, 'The first champion: there was none to beat.').uri} is the champion.")
+        return
+    if champion.run_id == run_id:
+        print(f"{champion.uri} is the champion already.")
+        return
+    split = config["split"] or "dev"  # test is for reporting: it chooses nothing
+    tables = [[tracking.score_table(one, split)] for one in (champion.run_id, run_id)]
+    (found,) = compare(*tables, measures=("eer",), **_settings(config))
+    words = in_words(found, "champion", "challenger", f"EER on {split}")
+    print(words)
+    if found.better != "second":
+        print(f"{champion.uri} stays the champion.")
+        sys.exit(1)
+    print(f"{registry.promote(run_id, words).uri} is the champion.")
+
+
+def _run_id(name: str) -> str:
+    """MLflow id of a run, given that or its folder."""
+    note = Path(name) / "run.json"
+    return str(json.loads(note.read_text())["mlflow_run_id"]) if note.is_file() else name
+
+
+def _print_comparisons(comparisons: list[Comparison], names: tuple[str, str], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from deepfake_lab.evaluation.compare import Estimate, in_words
+    from deepfake_lab.evaluation.summary import TITLES
+
+    def cell(estimate: Estimate, scale: float) -> str:
+        low, high = estimate.interval
+        return f"{scale * estimate.value:.4g} ({scale * low:.3g} to {scale * high:.3g})"
+
+    table = Table("", *names, "difference (95 %)", "p", title=title, title_justify="left")
+    for one in comparisons:
+        scale = 100 if one.measure == "eer" else 1
+        cells = (cell(estimate, scale) for estimate in (one.first, one.second, one.difference))
+        table.add_row(TITLES[one.measure], *cells, f"{one.p_value:.3f}" if one.p_value >= 0.001 else "< 0.001")
+    console = Console()
+    console.print(table)
+    for one in comparisons:
+        console.print(in_words(one, *names, TITLES[one.measure]), highlight=False, soft_wrap=True)
+
+
+def _print_tandem(table: pd.DataFrame, path: Path) -> None:
+    from deepfake_lab.evaluation.official import read_asv
+    from deepfake_lab.evaluation.scores import by_class
+    from deepfake_lab.metrics.functional import min_tdcf_2019, min_tdcf_2021
+
+    classes, asv = by_class(table), read_asv(path)
+    print(f"min t-DCF: {min_tdcf_2019(*classes, asv):.4f} (2019), {min_tdcf_2021(*classes, asv):.4f} (2021)")
+
+
+def _summary(table: pd.DataFrame, threshold: float, config: dict[str, Any], *, control: bool = False) -> Summary:
+    from deepfake_lab.evaluation.summary import summarize
+
+    return summarize(table, threshold, control, **_settings(config))
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: config[name] for name in ("cluster", "replicates", "seed")}
+
+
+def _dev_threshold(table: pd.DataFrame) -> float:
+    """Score at which errors on dev are equal; NaN without dev, or a dev of one class."""
+    from deepfake_lab.evaluation.scores import by_class
+    from deepfake_lab.metrics.functional import eer_threshold
+
+    return eer_threshold(*by_class(table[table["split"] == "dev"]))
+
+
+def _foreign(config: dict[str, Any], scores: str, key: str, split: Any) -> pd.DataFrame:  # noqa: ANN401
+    from deepfake_lab.evaluation.official import read_official
+    from deepfake_lab.evaluation.scores import read_table
+
+    path = Path(_needed(config, scores))
+    if path.suffix == ".parquet":
+        return read_table(path).assign(split=split)
+    return read_official(path, Path(config[key]) if config[key] else None, subset=config["subset"], split=split)
+
+
+def _tables(config: dict[str, Any], side: str) -> list[pd.DataFrame]:
+    """Score tables of a side of the comparison, one a seed."""
+    from deepfake_lab.evaluation.report import read_scores
+
+    given = _needed(config, side)
+    folders = [folder for one in (given if isinstance(given, list) else [given]) for folder in _folders(str(one))]
+    tables = [read_scores(folder) for folder in folders]
+    split = config["split"] or "test"
+    chosen = [table[table["split"] == split] for table in tables]
+    for folder, table in zip(folders, chosen, strict=True):
+        if table.empty:
+            raise LabError(f"{folder}: has no scores of split={split}. Choose another split.")
+    return chosen
+
+
+def _folders(pattern: str) -> list[Path]:
+    """Folders that a name or a pattern stands for."""
+    return [Path(found) for found in sorted(glob.glob(pattern))] or [_folder(pattern)]
+
+
+def _folder(name: str) -> Path:
+    if not Path(name).is_dir():
+        raise LabError(f"{name}: no such folder. Name the folder of a run: runs/NAME.")
+    return Path(name)
+
+
+def _name(given: object) -> str:
+    return ", ".join(Path(str(one)).name for one in given) if isinstance(given, list) else Path(str(given)).name
+
+
+def _needed(config: dict[str, Any], key: str) -> Any:  # noqa: ANN401  # a name, or a list of names
+    if not config[key]:
+        raise LabError(f"what={config['what']} needs {key}=... (--help says what).")
+    return config[key]
+
+
+def _report_matrix(config: dict[str, Any]) -> None:
+    """Writes the cross-corpus matrix of a benchmark anew, from the score tables of its runs."""
+    from deepfake_lab.evaluation.document import print_page
+    from deepfake_lab.evaluation.matrix import report_matrices
+
+    folder = _folder(_needed(config, "run"))
+    settings = {name: config[name] for name in ("cluster", "replicates", "seed")}
+    print_page(report_matrices(folder, Path(config["output"] or folder), **settings))
 
 
 def _report_models(config: dict[str, Any]) -> None:
@@ -35,7 +236,9 @@ def _report_models(config: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    cards = list(_cards(config["models"] or sorted(path.stem for path in (CONF / "model").glob("*.yaml"))))
+    files = sorted((CONF / "model").glob("*.yaml"))
+    complete = [path.stem for path in files if "???" not in path.read_text()]  # an ensemble is what its checkpoints are
+    cards = list(_cards(config["models"] or complete))
     sizes = list(cards[0][2].real_time_factor)
     names = ("front-end", "parameters", "MMAC / s", *(f"RTF, batch {size}" for size in sizes), "reach (s)")
     table = Table("model", *names, title=f"Models on this {cards[0][2].device}", title_justify="left")
@@ -62,9 +265,22 @@ def _cards(models: list[str]) -> Iterator[tuple[str, str, ModelCard]]:
 
     for model in track(models, "measuring", console=Console(stderr=True), transient=True):
         composed = compose("run", [f"model={model}"])
+        if missing := sorted(OmegaConf.missing_keys(composed.model)):
+            raise LabError(f"models={model}: has no card by itself, it needs {missing[0]}. A run of it logs one.")
         config: Any = OmegaConf.to_container(composed.model, resolve=True)
         frontend = str(config["frontend"]["_target_"]).rpartition(".")[2]
         yield model, frontend, card_of(build_detector(config))
+
+
+WHAT: dict[str, Callable[[dict[str, Any]], None]] = {
+    "run": _report_run,
+    "compare": _report_compare,
+    "matrix": _report_matrix,
+    "promote": _report_promote,
+    "scores": _report_scores,
+    "models": _report_models,
+}
+"""The reports that there are."""
 
 
 def main() -> None:

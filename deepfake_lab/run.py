@@ -6,15 +6,17 @@ import dataclasses
 import json
 import logging
 import os
+import shlex
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from deepfake_lab.config import PARENT_RUN_VARIABLE, build, launch, resolved, resumed
+from deepfake_lab.config import PARENT_RUN_VARIABLE, build, chosen, launch, resolved, resumed
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 CONTROL = "shuffled_labels"
 
 
-def run(composed: DictConfig) -> float:
-    """Does one run and returns the metric that sweeps optimise.
+def run(composed: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
+    """Does one run, with more callbacks than are configured, and returns the metric that sweeps optimise.
 
     Raises:
         LabError: the configuration, the tracking store or the corpus is of no use; nothing has been trained then.
@@ -47,7 +49,8 @@ def run(composed: DictConfig) -> float:
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     datamodule: CorpusDataModule = build(config["loader"], corpus=build(config["data"]))
     datamodule.setup()
-    return _tracked_run(config, tracking, datamodule)
+    parameters = chosen(composed)
+    return _tracked_run(config, parameters, tracking, datamodule, callbacks)
 
 
 def _quieten() -> None:
@@ -68,37 +71,50 @@ def _check_stages(config: dict[str, Any]) -> None:
         raise LabError("checkpoint= is for stages=[test]. To go on with an interrupted run, use resume=RUN_DIR.")
 
 
-def _tracked_run(config: dict[str, Any], tracking: Tracking, datamodule: CorpusDataModule) -> float:
+def _tracked_run(
+    config: dict[str, Any],
+    parameters: dict[str, Any],
+    tracking: Tracking,
+    datamodule: CorpusDataModule,
+    callbacks: Sequence[pl.Callback],
+) -> float:
     """The run proper, inside an MLflow run."""
     from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
-    from deepfake_lab.tracking import source_tags
+    from deepfake_lab.tracking import flatten, source_tags
 
     run_dir = Path(config["run_dir"])
     run_dir.mkdir(parents=True, exist_ok=True)
     note = run_dir / "run.json"
-    earlier = json.loads(note.read_text())["mlflow_run_id"] if config["resume"] and note.is_file() else None
+    known = json.loads(note.read_text()) if config["resume"] and note.is_file() else {}
+    begun = known.get("mlflow_run_id")
+    command = known.get("command") or shlex.join(
+        ["python", "-m", "deepfake_lab.run", *HydraConfig.get().overrides.task]
+    )
     tags = source_tags() | {**config["choices"], "seed": str(config["seed"]), "corpus": datamodule.corpus.name}
-    with tracking.run(run_dir.name, tags=tags, run_id=earlier, parent=os.environ.get(PARENT_RUN_VARIABLE)) as tracked:
-        note.write_text(json.dumps({"mlflow_run_id": tracked.id, "tracking_uri": tracking.uri}))
+    with tracking.run(run_dir.name, tags=tags, run_id=begun, parent=os.environ.get(PARENT_RUN_VARIABLE)) as tracked:
+        about = {"mlflow_run_id": tracked.id, "tracking_uri": tracking.uri, "command": command}
+        note.write_text(json.dumps(about))
         (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
-        tracked.log_config(config)
+        tracked.log_config(config, flatten(parameters) | config["choices"])
         tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
         task = _build_task(config)
         datamodule.trim = task.detector.treatment.trim
         tracked.log_metrics(card_of(task.detector).metrics())
         if config["embedding_cache"]:
             task.detector.cache_embeddings(Path(config["embedding_cache"]))
-        trainer = _build_trainer(config, tracked)
+        trainer = _build_trainer(config, tracked, callbacks)
         if "fit" in config["stages"]:
-            last = run_dir / "checkpoints" / "last.ckpt"
-            trainer.fit(task, datamodule=datamodule, ckpt_path=last if last.is_file() else None, weights_only=True)
-            _keep_best(trainer, task, run_dir)
+            _fit(trainer, task, datamodule, run_dir)
+            kept = _kept_metric(trainer, config["metric"])
         if "test" not in config["stages"]:
-            return float(trainer.callback_metrics[config["metric"]])
+            _record_detector(run_dir, trainer, datamodule, tracked)
+            return kept
         summary = _evaluate(config, trainer, task, datamodule, tracked)
     print_summary(summary)
     print(f"MLflow run {tracked.id} ({run_dir.name}); compare runs: {tracking.ui_hint}")
+    if "fit" in config["stages"]:
+        return kept
     metrics = summary.metrics()
     return metrics.get(config["metric"], metrics["test/eer"])  # there is no dev in a corpus for evaluation alone
 
@@ -112,25 +128,54 @@ def _build_task(config: dict[str, Any]) -> DetectionTask:
         detector = build_detector(config["model"])
         if not config["resume"]:  # whose weights are in its checkpoint
             detector.load_pretrained()
+    if detector.window_s != config["loader"]["window_s"]:
+        raise LabError(
+            f"loader.window_s={config['loader']['window_s']}: the detector hears windows of {detector.window_s} s. "
+            f"Set loader.window_s={detector.window_s}."
+        )
     optimizer = build(config["optim"])
     task: DetectionTask = build(config["task"], detector=detector, loss=build(config["loss"]), optimizer=optimizer)
     return task
 
 
-def _build_trainer(config: dict[str, Any], tracked: Run) -> pl.Trainer:
-    callbacks = [build(callback) for callback in config["callbacks"].values() if callback]
-    trainer: pl.Trainer = build(config["trainer"], callbacks=callbacks, logger=tracked.logger)
+def _build_trainer(config: dict[str, Any], tracked: Run, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+    configured = [build(callback) for callback in config["callbacks"].values() if callback]
+    trainer: pl.Trainer = build(config["trainer"], callbacks=[*configured, *callbacks], logger=tracked.logger)
     return trainer
 
 
-def _keep_best(trainer: pl.Trainer, task: DetectionTask, run_dir: Path) -> None:
-    """Takes the best epoch's detector and leaves it, alone, as `detector.ckpt`."""
-    from deepfake_lab.checkpoint import load_detector, save_detector
+def _kept_metric(trainer: pl.Trainer, metric: str) -> float:
+    """The metric of the epoch whose detector is kept."""
+    best = getattr(trainer.checkpoint_callback, "best_model_score", None)
+    return float(trainer.callback_metrics[metric] if best is None else best)
 
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if best:  # without a checkpoint callback the last epoch has to do
-        task.detector.load_state_dict(load_detector(best).state_dict())
+
+def _fit(trainer: pl.Trainer, task: DetectionTask, datamodule: CorpusDataModule, run_dir: Path) -> None:
+    """Trains the detector, or weighs the members of an ensemble on dev, and leaves it, alone, as `detector.ckpt`."""
+    from deepfake_lab.checkpoint import load_detector, save_detector
+    from deepfake_lab.evaluation.fuse import fit_ensemble
+    from deepfake_lab.models.ensemble import Ensemble
+
+    if isinstance(task.detector, Ensemble):
+        task.detector.to(trainer.strategy.root_device)
+        fit_ensemble(task.detector, datamodule.val_dataloader())
+        trainer.validate(task, datamodule=datamodule, verbose=False)  # which calibrates it
+    else:
+        last = run_dir / "checkpoints" / "last.ckpt"
+        trainer.fit(task, datamodule=datamodule, ckpt_path=last if last.is_file() else None, weights_only=True)
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        if best:  # without a checkpoint callback the last epoch has to do
+            task.detector.load_state_dict(load_detector(best).state_dict())
     save_detector(task.detector, run_dir / "detector.ckpt")
+
+
+def _record_detector(run_dir: Path, trainer: pl.Trainer, datamodule: CorpusDataModule, tracked: Run) -> None:
+    """Records the detector that the run has trained, if any: its file, and a model, which a control must not become."""
+    file = run_dir / "detector.ckpt"
+    if file.is_file():
+        tracked.log_file(file)
+        corpus = datamodule.corpus
+        tracked.log_detector(file, trainer.current_epoch, None if corpus.shuffle_labels else corpus.name)
 
 
 def _evaluate(
@@ -139,7 +184,9 @@ def _evaluate(
     """Scores dev and test with the detector, reports and records what it is worth."""
     import pandas as pd
 
+    from deepfake_lab.evaluation.origin import Origin
     from deepfake_lab.evaluation.report import write_report
+    from deepfake_lab.evaluation.run_page import LEARNED_NOTHING
     from deepfake_lab.evaluation.sanity import learned_nothing
     from deepfake_lab.evaluation.scores import score_table
     from deepfake_lab.evaluation.summary import summarize
@@ -149,11 +196,12 @@ def _evaluate(
     trainer.test(task, datamodule=datamodule, verbose=False)
     table = pd.concat([score_table(datamodule.split(name), *task.scored(name)) for name in datamodule.evaluated])
     control = datamodule.corpus.shuffle_labels
-    summary = summarize(table, float(task.detector.eer_threshold), control=control, seed=config["seed"])
-    judged = summary.splits.get("dev")  # a corpus for evaluation alone does not say what was learnt elsewhere
-    reasons = learned_nothing(judged.overall.interval, task.train_losses, task.loss.constant_loss) if judged else []
+    summary = summarize(table, float(task.detector.eer_threshold), control=control)
+    reasons = []
+    if "dev" in summary.splits:  # a corpus for evaluation alone does not say what was learnt elsewhere
+        reasons = learned_nothing(summary.eer_interval("dev"), task.train_losses, task.loss.constant_loss)
     notes = [finding.text for finding in datamodule.findings]
-    notes += [f"{'As a control should, learned nothing' if control else 'LEARNED NOTHING'}: {why}" for why in reasons]
+    notes += [f"{'As a control should, learned nothing' if control else LEARNED_NOTHING}: {why}" for why in reasons]
     if reasons and not control:
         notes.append("Do not use this detector: look at the labels, at optim.lr and at the curves in MLflow.")
     counted = Counter[str]()
@@ -166,12 +214,11 @@ def _evaluate(
         | ({"control": CONTROL} if control else {})
     )
     run_dir = Path(config["run_dir"])
-    write_report(table, summary, run_dir / "report")
+    write_report(table, summary, run_dir / "report", Origin.of_run(run_dir))
+    _record_detector(run_dir, trainer, datamodule, tracked)
     numbers = {f"data/{code}": float(number) for code, number in counted.items() if number}
     tracked.log_results(summary.metrics() | numbers, step=trainer.current_epoch, description=summary.to_markdown())
     tracked.log_folder(run_dir / "report", "report")
-    if (run_dir / "detector.ckpt").is_file():
-        tracked.log_file(run_dir / "detector.ckpt")
     return summary
 
 

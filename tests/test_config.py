@@ -6,6 +6,7 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from make_detectors import make_detectors
 from omegaconf import OmegaConf
 
 from deepfake_lab import config
@@ -21,9 +22,8 @@ def compose():
     GlobalHydra.instance().clear()
 
     def composed(*overrides, name="run"):
-        whole = hydra.compose(
-            name, [*overrides, *(["run_dir=/tmp"] if name == "run" else [])], return_hydra_config=True
-        )
+        run_dir = ["run_dir=/tmp"] if name in ("run", "sweep", "benchmark") else []
+        whole = hydra.compose(name, [*overrides, *run_dir], return_hydra_config=True)
         HydraConfig.instance().set_config(whole)
         return OmegaConf.masked_copy(whole, [key for key in whole if key != "hydra"])
 
@@ -36,8 +36,11 @@ def chosen(choice):
     """Overrides that make a choice, with a value for what it cannot do without."""
     text = (config.CONF / f"{choice.replace('=', '/')}.yaml").read_text()
     needed = re.findall(r"^(\w+): \?\?\?", text, re.MULTILINE)
-    model = ["model=aasist"] if choice == "frontend=raw" else []  # which no other model takes
-    return [choice, *model, *(f"{choice.partition('=')[0]}.{key}=somewhere" for key in needed)]
+    also = {
+        "frontend=raw": ["model=aasist"],  # which no other model takes
+        "model=ensemble": ["model.checkpoints=[0.ckpt,1.ckpt]"],
+    }
+    return [choice, *also.get(choice, []), *(f"{choice.partition('=')[0]}.{key}=somewhere" for key in needed)]
 
 
 def test_every_choice_is_found():
@@ -50,19 +53,25 @@ def test_every_choice_is_found():
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_fits_what_it_configures(compose, choice):
     group, _, _ = choice.partition("=")
-    plain = config.resolved(compose(*chosen(choice)))
-    assert plain.get(group) or group == "experiment"
+    plain = config.resolved(compose(*chosen(choice), name=group if group in COMMANDS else "run"))
+    assert plain.get(group) or group in ("experiment", "benchmark")
 
 
 BUILT = ("data", "treatment", "frontend", "model", "loss")
 
 
 @pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice.partition("=")[0] in BUILT])
-def test_what_every_choice_describes_can_be_built(compose, choice):
+def test_what_every_choice_describes_can_be_built(compose, choice, tmp_path, monkeypatch):
     from deepfake_lab.checkpoint import build_detector
 
     plain = config.resolved(compose(*chosen(choice)))
-    assert build_detector(plain["model"]).config == plain["model"]
+    if choice == "model=ensemble":  # it keeps its members, not the names of their files
+        monkeypatch.chdir(tmp_path)
+        make_detectors(tmp_path)
+        kept = build_detector(plain["model"]).config
+        assert build_detector(kept).config == kept
+    else:
+        assert build_detector(plain["model"]).config == plain["model"]
     for group in ("data", "loss", "tracking"):
         assert config.build(plain[group]) is not None
     callbacks = [config.build(node) for node in plain["callbacks"].values()]
@@ -150,3 +159,15 @@ def test_traceback_of_a_data_worker_is_cut_and_nothing_else_is():
     told = config.explain(LabError(f"{worker}deepfake_lab.audio.AudioError: a.wav: no such file.\n"), "run", [])
     assert told.strip() == "a.wav: no such file."
     assert config.explain(LabError("x: Error: y"), "run", []) == "x: Error: y"
+
+
+def test_parameters_are_what_somebody_chose(compose):
+    composed = compose("experiment=toy", "frontend=lfcc", "model.window_s=1.5", "resume=somewhere")
+    chosen = config.chosen(composed)
+    assert chosen["seed"] == 0
+    assert chosen["frontend"]["filters"] == 20
+    assert chosen["model"]["window_s"] == 1.5, "what else repeats loader.window_s"
+    assert "frontend" not in chosen["model"]
+    assert set(chosen["loader"]) == set(composed.loader) - {"stages", "seed"}
+    assert not set(chosen) & {"tracking", "run_dir", "resume", "choices"}
+    assert "_partial_" not in chosen["optim"]

@@ -4,6 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from make_detectors import make_detectors
 from omegaconf import OmegaConf
 
 from deepfake_lab import audio, export
@@ -14,9 +15,11 @@ MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 SMALL = ["frontend.sizes={encoder_num_layers: 2, encoder_embed_dim: 48, encoder_ff_interm_features: 64}"]
 
 
-def detector_of(model):
+def detector_of(model, folder):
     """A model as shipped with its usual front-end, whose transformer is small, with windows of a second."""
     overrides = ["loader.window_s=1.0", *(SMALL if model == "linear" else [])]
+    if model == "ensemble":
+        overrides = [f"model.checkpoints=[{','.join(map(str, make_detectors(folder, (0.8, 1.0))))}]"]
     torch.manual_seed(0)
     config = OmegaConf.to_container(compose("run", [f"model={model}", *overrides]).model, resolve=True)
     return build_detector(config).eval()
@@ -25,7 +28,7 @@ def detector_of(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_exports(model, tmp_path):
-    detector = detector_of(model)
+    detector = detector_of(model, tmp_path)
     export.write_onnx(detector, tmp_path / "d.onnx")
     assert export.compare(detector, tmp_path / "d.onnx") < export.TOLERANCE
 
@@ -51,7 +54,7 @@ def test_what_cannot_be_written_is_refused_at_once(lab, toy_run):
 
 def test_other_scores_are_noticed(tmp_path, monkeypatch, lab):
     """A file whose model disagrees is not left behind."""
-    detector = detector_of("crnn_mfcc")
+    detector = detector_of("crnn_mfcc", tmp_path)
     save_detector(detector, tmp_path / "d.ckpt")
     monkeypatch.setattr(export, "write_onnx", lambda detector, path: path.write_bytes(b"onnx"))
     monkeypatch.setattr(export, "compare", lambda detector, path: 0.5)

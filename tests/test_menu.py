@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from make_detectors import make_detectors
 
 from deepfake_lab import audio
 from deepfake_lab.checkpoint import load_detector
@@ -49,7 +50,12 @@ def check_run(lab, *overrides):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_model(lab, transformer, model):
-    check_run(lab, f"model={model}", *(transformer("frontend") if model == "linear" else []))
+    needed = []
+    if model == "linear":
+        needed = transformer("frontend")
+    elif model == "ensemble":
+        needed = [f"model.checkpoints=[{','.join(map(str, make_detectors(lab.folder)))}]"]
+    check_run(lab, f"model={model}", *needed)
 
 
 @pytest.mark.parametrize("frontend", FRONTENDS)

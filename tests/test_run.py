@@ -22,6 +22,14 @@ def metrics(run):
     return json.loads((run / "report" / "metrics.json").read_text())
 
 
+def registered(lab):
+    """Ids of the runs whose detectors are versions of the registered model."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{lab.folder}/mlflow.db")
+    return sorted(version.run_id for version in client.search_model_versions("name = 'deepfake-detector-toy'"))
+
+
 @pytest.fixture(scope="module")
 def shuffled_toy(tmp_path_factory):
     """The toy corpus with its labels permuted on disk, where no control flag tells of it."""
@@ -41,13 +49,20 @@ class TestOneRun:
         (run,) = self.lab.runs
         for name in (
             "config.yaml",
+            "curves.csv",
             "detector.ckpt",
             "checkpoints/best.ckpt",
             "checkpoints/last.ckpt",
             "report/report.md",
+            "report/report.html",
+            "report/notes.json",
+            "report/cells.csv",
+            "report/conditions.png",
+            "report/learning_curves.png",
             "report/det.png",
             "report/roc.png",
             "report/score_distributions.png",
+            "report/reliability.png",
             "report/confusion_matrix.png",
             "report/confusion_matrix.json",
             "report/scores/test/trials.parquet",
@@ -90,7 +105,12 @@ class TestOneRun:
         tags = {"data": "toy", "model": "crnn", "frontend": "mel", "seed": "1", "learned_nothing": "false"}
         for name, value in {**tags, "warning.small_corpus": "true"}.items():
             assert recorded[f"tags.{name}"] == value
-        assert recorded["params.loader.window_s"] == "0.4"
+        parameters = {name: value for name, value in recorded.items() if name.startswith("params.")}
+        choices = {"model": "crnn", "frontend": "mel", "optim": "Adam", "loader.window_s": "0.4"}
+        assert {name: parameters[f"params.{name}"] for name in choices} == choices
+        assert not [name for name, value in parameters.items() if str(self.lab.folder) in value]
+        assert not [name for name in parameters if name.startswith(("params.model.frontend", "params.tracking"))]
+        assert registered(self.lab) == [recorded["run_id"]]
         assert "EER" in recorded["tags.mlflow.note.content"]
 
         import mlflow
@@ -130,6 +150,7 @@ class TestOneRun:
         status, printed = self.lab("run", TOY, "stages=[test]", f"checkpoint={run}/detector.ckpt", "seed=1")
         assert status == 0, printed
         assert metrics(self.lab.runs[2]) == pytest.approx(metrics(run), abs=1e-6)
+        assert registered(self.lab) == sorted(self.lab.mlflow_runs()["run_id"][:2]), "those that have trained"
 
 
 def test_killed_run_resumes_in_the_same_mlflow_run_with_the_metrics_of_an_unbroken_one(lab):
@@ -156,6 +177,11 @@ def test_killed_run_resumes_in_the_same_mlflow_run_with_the_metrics_of_an_unbrok
     assert list(runs["run_id"]) == [before]
     assert runs["status"][0] == "FINISHED"
     assert metrics(killed) == unbroken
+    curves, resumed = (pd.read_csv(run / "curves.csv") for run in (lab.runs[0], killed))
+    pd.testing.assert_frame_equal(curves, resumed)
+    page = (killed / "report/report.html").read_text()
+    assert f"python -m deepfake_lab.run {TOY} trainer.max_epochs=15" in page  # not resume=
+    assert registered(lab) == [before]
 
 
 def test_resume_refuses_what_is_no_run_or_would_be_another(lab, tmp_path):
@@ -186,6 +212,7 @@ def test_multirun_nests_its_jobs_even_when_they_run_side_by_side(lab):
     assert sorted(children["tags.seed"]) == ["0", "1"]
     assert set(children["tags.mlflow.parentRunId"]) == {runs.loc[parent, "run_id"]}
     assert set(runs["status"]) == {"FINISHED"}
+    assert registered(lab) == sorted(children["run_id"])
 
 
 def test_two_processes_share_a_database_that_neither_has_made(lab):
@@ -203,6 +230,7 @@ def test_control_is_tagged_and_shown_beside_chance(lab):
     assert "of chance" in printed
     recorded = lab.mlflow_runs().iloc[0]
     assert recorded["tags.control"] == "shuffled_labels"
+    assert registered(lab) == []
     assert recorded["metrics.test/chance_eer_ci_low"] < 0.5 < recorded["metrics.test/chance_eer_ci_high"]
 
 
@@ -272,6 +300,12 @@ def test_interruption_ends_as_killed_and_leaves_a_run_to_resume(lab):
     assert process.returncode == 130
     assert lab.mlflow_runs()["status"][0] == "KILLED"
     assert (lab.runs[0] / "checkpoints/last.ckpt").is_file()
+
+
+def test_a_run_that_only_trains_registers_its_detector(lab):
+    status, printed = lab("run", TOY, "stages=[fit]", "trainer.max_epochs=1")
+    assert status == 0, printed
+    assert registered(lab) == list(lab.mlflow_runs()["run_id"])
 
 
 def test_bf16_trains(lab):

@@ -1,28 +1,31 @@
 """Confidence intervals by a bootstrap that draws whole groups, since copies of one sentence are not independent trials.
 
 A replicate draws as many groups as there are, with replacement and jointly over both classes: a bona fide recording
-and the spoofs made from it come and go together (Field & Welsh, "Bootstrapping clustered data", 2007).
+and the spoofs made from it come and go together (Field & Welsh, "Bootstrapping clustered data", 2007). How often the
+intervals cover the truth is measured in `experiments/intervals`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri, stdtrit
 
-from deepfake_lab.metrics.ranking import FloatArray, RankedTrials, eer_from_counts
+from deepfake_lab.evaluation.cells import MEASURES, Cells
+from deepfake_lab.metrics.ranking import FloatArray, IntArray, RankedTrials, score_array
 from deepfake_lab.types import BONAFIDE, SPOOF, LabError
 
 if TYPE_CHECKING:
     from deepfake_lab.metrics.ranking import Scores
 
-Statistic: TypeAlias = Callable[[RankedTrials], FloatArray]
-"""One value ``(R,)`` for each row of weights, such as `RankedTrials.eer`."""
-
 BLOCK = 200_000
-"""Weights held at once (1.6 MB an array, so that a block stays in the cache): replicates are made in blocks."""
+"""Trials of all replicates held at once in a thread: a block stays in the cache."""
 
 
 class Interval(NamedTuple):
@@ -32,17 +35,111 @@ class Interval(NamedTuple):
     high: float
 
 
+def resample(cells: Sequence[Cells], groups: int, *, replicates: int = 1000, seed: int = 0) -> list[FloatArray]:
+    """Metrics of cells on the trials as they are, and on so many resamplings of their groups.
+
+    Every replicate draws the same groups for all cells, so that their metrics can be compared; and the same seed draws
+    the same groups for other detectors' scores of the same trials.
+
+    Args:
+        cells: what to measure.
+        groups: number of groups.
+        replicates: number of resamplings.
+        seed: of the resampling.
+
+    Returns:
+        Metrics ``(1 + replicates, C, len(MEASURES))`` for each of `cells`; the first row is that of the trials as they
+        are. NaN where a replicate draws no trial of a class.
+    """
+    results = [np.empty((1 + replicates, len(one), len(MEASURES))) for one in cells]
+    size = max(1, BLOCK // max(1, groups, *(one.trials for one in cells)))
+    strata = _strata(cells, groups)
+
+    def fill(rows: slice, weights: IntArray) -> None:
+        for one, result in zip(cells, results, strict=True):
+            result[rows] = one.measures(weights)
+
+    def replicate(first: int) -> None:
+        rows = slice(first, min(first + size, 1 + replicates))
+        fill(rows, draw_groups(strata, rows.stop - rows.start, np.random.default_rng([seed, first])))
+
+    fill(slice(0, 1), np.ones((1, groups), np.int64))
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy lets them run side by side
+        for done in [threads.submit(replicate, first) for first in range(1, 1 + replicates, size)]:
+            done.result()
+    return results
+
+
+def intervals_of(values: FloatArray, groups: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """Bounds of intervals: bias-corrected percentiles, a little farther out where there are few groups.
+
+    What is smallest over thresholds looks too good, and in a replicate of the same trials once more; the correction for
+    the median bias counters that. The percentiles are those of Student's distribution and of the unbiased variance.
+
+    Args:
+        values: estimates, then their replicates ``(1 + R, ...)``; replicates that are NaN are left out.
+        groups: number of groups behind each estimate, the fewer of either class; it broadcasts to ``(...)``.
+        level: probability that an interval is to cover.
+
+    Returns:
+        Lower and upper bounds ``(...)``; NaN where there is nothing to bound.
+
+    Source:
+        Efron, "Nonparametric standard errors and confidence intervals", 1981 (bias-corrected percentiles).
+        Hesterberg, "What teachers should know about the bootstrap", 2015 (expanded percentiles).
+    """
+    reach = _reach(groups, level)
+    bias = _bias(values)
+    ordered = np.sort(values[1:], axis=0)  # NaN comes last
+    last = np.maximum((~np.isnan(values[1:])).sum(axis=0) - 1, 0)
+    bounds = []
+    for side in (-reach, reach):
+        place = ndtr(2 * bias + side) * last
+        under = np.floor(place).astype(np.int64)
+        below, above = (np.take_along_axis(ordered, at[None], 0)[0] for at in (under, np.minimum(under + 1, last)))
+        bounds.append(below + (place - under) * (above - below))
+    return bounds[0], bounds[1]
+
+
+def touches_zero(values: FloatArray, groups: int) -> float:
+    """Two-sided p-value of an estimate's being zero: that of the widest interval of `intervals_of` without zero.
+
+    Args:
+        values: an estimate, then its replicates ``(1 + R,)``.
+        groups: number of groups behind it.
+    """
+    drawn = values[1:][~np.isnan(values[1:])]
+    if not drawn.size or np.isnan(values[0]):
+        return math.nan
+    below = ((drawn < 0).sum() + (drawn == 0).sum() / 2 + 0.5) / (len(drawn) + 1)  # never 0: replicates are finite
+    reach = (ndtri(below) - 2 * float(_bias(values))) / (_reach(groups, 0.95) / ndtri(0.975))
+    return float(2 * ndtr(-abs(reach)))
+
+
+def _bias(values: FloatArray) -> FloatArray:
+    """Median bias of replicates, in standard deviations ``(...)``."""
+    drawn = np.maximum((~np.isnan(values[1:])).sum(axis=0), 1)
+    below = ((values[1:] < values[0]).sum(axis=0) + (values[1:] == values[0]).sum(axis=0) / 2) / drawn
+    return np.asarray(ndtri(np.clip(below, 1 / (drawn + 1), drawn / (drawn + 1))))
+
+
+def _reach(groups: ArrayLike, level: float) -> FloatArray:
+    """Standard deviations from the middle of an interval to its ends."""
+    count = np.maximum(np.asarray(groups, dtype=float), 2)
+    return np.asarray(stdtrit(count - 1, (1 + level) / 2) * np.sqrt(count / (count - 1)))
+
+
 def clustered_interval(
     scores: Scores,
     labels: ArrayLike,
     groups: ArrayLike,
-    statistic: Statistic = RankedTrials.eer,
+    measure: str = "eer",
     *,
     replicates: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of a statistic under resampling of groups.
+    """Interval of a metric under resampling of groups: see `intervals_of`.
 
     It speaks of new groups from the same source, not of new attacks, speakers or training runs. Where the classes are
     parted perfectly every replicate agrees, and the interval is a point: few trials then say less than it seems.
@@ -51,7 +148,7 @@ def clustered_interval(
         scores: scores ``(N,)``, higher = more bona fide.
         labels: labels ``(N,)``, 0 = bona fide, 1 = spoof.
         groups: name of the group of each trial ``(N,)``.
-        statistic: what to bound.
+        measure: what to bound: a name of `deepfake_lab.evaluation.cells.MEASURES` that needs no threshold.
         replicates: number of resamplings; those that draw no trial of a class are left out.
         level: probability that the interval is to cover.
         seed: of the resampling; the same seed gives the same interval.
@@ -62,12 +159,21 @@ def clustered_interval(
     label, group = np.asarray(labels), np.asarray(groups)
     if not len(scores) == len(label) == len(group):
         raise LabError(f"{len(scores)} scores, {len(label)} labels and {len(group)} groups: give one of each a trial.")
-    real, fake = np.flatnonzero(label == BONAFIDE), np.flatnonzero(label == SPOOF)
-    trials = RankedTrials.of(scores[real], scores[fake])
     names, number = np.unique(group, return_inverse=True)
-    group_of = number[np.concatenate([real, fake])[trials.order]]
-    blocks = _group_weights(len(names), len(group_of), replicates, seed)
-    return _central(np.concatenate([statistic(trials.weighted(block[:, group_of])) for block in blocks]), level)
+    real, fake = label == BONAFIDE, label == SPOOF
+    score = score_array(scores)
+    cells = Cells(
+        score[real],
+        score[fake],
+        groups=(number[real], number[fake]),
+        parts=np.zeros(real.sum(), np.int64),
+        cells=np.zeros(fake.sum(), np.int64),
+        part_of=np.zeros(1, np.int64),
+        threshold=np.nan,
+    )
+    (values,) = resample([cells], len(names), replicates=replicates, seed=seed)
+    low, high = intervals_of(values[:, 0, MEASURES.index(measure)], cells.groups.min(), level)
+    return Interval(float(low), float(high))
 
 
 def chance_eer_interval(
@@ -83,33 +189,31 @@ def chance_eer_interval(
         seed: of the permutations.
     """
     rng = np.random.default_rng(seed)
-    rates = []
-    for rows in _block_sizes(bonafide + spoof, replicates):
-        real = rng.permuted(np.tile(np.arange(bonafide + spoof) < bonafide, (rows, 1)), axis=1)
-        counts = np.zeros((2, rows, bonafide + spoof + 1))
-        np.cumsum(real, axis=1, out=counts[0, :, 1:])
-        np.cumsum(~real, axis=1, out=counts[1, :, 1:])
-        rates.append(eer_from_counts(counts[0], counts[1]))
-    return _central(np.concatenate(rates), level)
-
-
-def _group_weights(groups: int, trials: int, replicates: int, seed: int) -> Iterator[FloatArray]:
-    """Blocks ``(rows, groups)`` of how often each group is drawn: multinomial, as counts of uniform draws."""
-    rng = np.random.default_rng(seed)
-    for rows in _block_sizes(trials, replicates):
-        draws = rng.integers(groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
-        yield np.bincount(draws.ravel(), minlength=rows * groups).reshape(rows, groups).astype(np.float64)
-
-
-def _block_sizes(trials: int, replicates: int) -> Iterator[int]:
-    size = max(1, BLOCK // max(trials, 1))
-    for start in range(0, replicates, size):
-        yield min(size, replicates - start)
-
-
-def _central(values: NDArray[np.float64], level: float) -> Interval:
-    values = values[~np.isnan(values)]
-    if not values.size:
+    score, label = np.arange(bonafide + spoof, dtype=float), np.arange(bonafide + spoof) < bonafide
+    rates = [RankedTrials(score, rng.permutation(label)).eer() for _ in range(replicates)]
+    if not bonafide * spoof:
         return Interval(np.nan, np.nan)
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def _strata(cells: Sequence[Cells], groups: int) -> list[IntArray]:
+    """Groups of bona fide trials alone, of spoofs alone, and of both (and those without a trial)."""
+    kind = np.zeros(groups, np.int64)
+    for one in cells:
+        for number, members in enumerate(one.members):
+            kind[members] |= 1 << number
+    return [np.flatnonzero(kind == number) for number in range(4)]
+
+
+def draw_groups(strata: Sequence[IntArray], rows: int, rng: np.random.Generator) -> IntArray:
+    """How often each group is drawn ``(rows, groups)``: multinomial in each stratum, as counts of uniform draws.
+
+    Strata keep the number of groups of either class, which an evaluation has chosen and did not draw.
+    """
+    weights = np.zeros((rows, sum(map(len, strata))), np.int64)
+    for members in filter(len, strata):
+        size = len(members)
+        draws = rng.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
+        weights[:, members] = np.bincount(draws.ravel(), minlength=rows * size).reshape(rows, size)
+    return weights

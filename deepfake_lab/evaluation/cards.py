@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from deepfake_lab.models.detector import Detector
+from deepfake_lab.models.ensemble import Ensemble
 from deepfake_lab.types import SAMPLE_RATE
 
 BATCHES = (1, 32)
@@ -62,13 +64,20 @@ def card_of(detector: Detector) -> ModelCard:
         return ModelCard(
             parameters=sum(parameter.numel() for parameter in detector.parameters()),
             trainable=sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad),
-            macs_per_second=_macs(detector) / detector.window_s,
+            macs_per_second=sum(map(_macs, _members(detector))) / detector.window_s,
             real_time_factor={size: _seconds(detector, size) / (size * detector.window_s) for size in BATCHES},
-            receptive_field_s=_receptive_field(detector),
+            receptive_field_s=max(filter(math.isfinite, map(_receptive_field, _members(detector))), default=math.nan),
             device=detector.eer_threshold.device.type,
         )
     finally:
         detector.train(mode)
+
+
+def _members(detector: Detector) -> list[Detector]:
+    """The detectors that hear the waveform: those of an ensemble, or the detector itself."""
+    if isinstance(detector, Ensemble):
+        return [each for member in detector.members for each in _members(member)]
+    return [detector]
 
 
 def _macs(detector: Detector) -> float:

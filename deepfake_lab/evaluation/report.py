@@ -4,61 +4,112 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from deepfake_lab.evaluation import plots
-from deepfake_lab.evaluation.scores import write_official, write_table
+from deepfake_lab.evaluation.html import render
+from deepfake_lab.evaluation.official import write_official
+from deepfake_lab.evaluation.origin import Origin
+from deepfake_lab.evaluation.pictures import pictures
+from deepfake_lab.evaluation.run_page import LEARNED_NOTHING, run_page
+from deepfake_lab.evaluation.scores import read_table, write_table
 from deepfake_lab.evaluation.summary import Summary
+from deepfake_lab.types import LabError
 
 
-def write_report(table: pd.DataFrame, summary: Summary, folder: Path) -> None:
+class Notes(NamedTuple):
+    """What a report knows beyond the score table: see `Summary`."""
+
+    notes: tuple[str, ...] = ()
+    skipped: int = 0
+    control: bool = False
+
+
+def write_report(table: pd.DataFrame, summary: Summary, folder: Path, origin: Origin | None = None) -> None:
     """Leaves everything that is reported of a run in a folder.
 
-    `report.md` and `metrics.json` hold the numbers; `scores/{split}/` the score table as parquet and in the official
-    ASVspoof 5 format; the PNG files the figures; `confusion_matrix.json` the counts at the dev EER threshold,
-    where one is known.
+    `report.html`, which needs no other file, is for people. `report.md`, `metrics.json` and `cells.csv` (every cell of
+    every condition) hold the numbers; `scores/{split}/` the score table as parquet and in the official ASVspoof 5
+    format; the PNG files the figures; `confusion_matrix.json` the counts at the dev EER threshold, where one is known;
+    `notes.json` what the table does not say.
+
+    Args:
+        table: score table.
+        summary: what it says.
+        folder: where to leave it.
+        origin: where the scores come from.
     """
+    origin = origin or Origin()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.md").write_text(summary.to_markdown())
+    summary.cells.to_csv(folder / "cells.csv", index=False)
     metrics = summary.metrics()
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    notes = Notes(summary.notes, summary.skipped, summary.control)
+    (folder / "notes.json").write_text(json.dumps(notes._asdict(), indent=1))
     for split, trials in table.groupby("split"):
         write_table(trials, folder / "scores" / str(split) / "trials.parquet")
         write_official(trials, folder / "scores" / str(split))
-    figures = {
-        "det": plots.det(table, {split: numbers.overall.interval for split, numbers in summary.splits.items()}),
-        "roc": plots.roc(table),
-        "score_distributions": plots.score_distributions(table, summary.threshold),
-    }
     if summary.decides:
         cells = {
             split: {cell: metrics[f"{split}/cm/{cell}"] for cell in ("tp", "fp", "tn", "fn")}
             for split in summary.splits
         }
         (folder / "confusion_matrix.json").write_text(json.dumps({"threshold": summary.threshold, **cells}, indent=1))
-        figures["confusion_matrix"] = plots.confusion_matrix(table, summary.threshold)
-    for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=120)
+    drawn = pictures(table, summary, origin.curves)
+    for name, picture in drawn.items():
+        (folder / f"{name}.png").write_bytes(picture.png)
+    (folder / "report.html").write_text(render(run_page(summary, drawn, origin)), encoding="utf-8")
+
+
+def read_notes(folder: Path) -> Notes:
+    """What a run has noted beside its scores; nothing where it has no report.
+
+    Args:
+        folder: of a run, or of its report.
+    """
+    for file in (folder / "report" / "notes.json", folder / "notes.json"):
+        if file.is_file():
+            known = json.loads(file.read_text())
+            return Notes(tuple(known["notes"]), known["skipped"], known["control"])
+    return Notes()
+
+
+def read_scores(folder: Path) -> pd.DataFrame:
+    """Score table of all splits that a run has left behind.
+
+    Args:
+        folder: of a run, of its report, or of its scores.
+
+    Raises:
+        LabError: there are no score tables.
+    """
+    for place in (folder / "report" / "scores", folder / "scores", folder):
+        files = sorted(place.glob("*/trials.parquet"))
+        if files:
+            return pd.concat(map(read_table, files), ignore_index=True)
+    raise LabError(f"{folder}: holds no score tables. Name the folder of a run that was evaluated: runs/NAME.")
 
 
 def print_summary(summary: Summary) -> None:
     """Prints the results tables, then the notes."""
     console = Console()
-    for title, rows in (
-        ("Results", summary.rows()),
-        ("EER % (95 % interval) of each synthesis system against all bona fide trials", summary.attack_rows()),
-    ):
-        table = Table(*summary.header(), title=title, title_justify="left")
+    tables = {condition: summary.condition_rows(condition) for condition in summary.conditions()}
+    for title, rows in {"": summary.rows(), **tables}.items():
+        name = f"EER % (95 % interval) by {title}" if title else "Results"
+        table = Table(*summary.header(), title=name, title_justify="left")
         for row in rows:
             table.add_row(*row)
         console.print(table)
+    for remark in summary.remarks():
+        console.print(remark, highlight=False)
     for note in summary.notes:
         console.print(
             f"! {note}",
-            style="bold red" if note.startswith("LEARNED NOTHING") else "yellow",
+            style="bold red" if note.startswith(LEARNED_NOTHING) else "yellow",
             highlight=False,
             soft_wrap=True,  # paths stay whole
         )

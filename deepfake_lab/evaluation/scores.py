@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ import pyarrow.parquet as pq
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.metrics.ranking import FloatArray
-from deepfake_lab.types import LABEL_NAMES, LabError
+from deepfake_lab.types import BONAFIDE, SPOOF, LabError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,8 +80,9 @@ def score_table(
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Writes a score table as parquet, atomically."""
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    _write_atomically(path, partial(pq.write_table, arrow))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as partial:
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), partial)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -103,30 +102,16 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def write_official(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
-    """Writes the pair of files that the official ASVspoof 5 scorer reads: tab-separated, scores in full precision.
+def attack_names(table: pd.DataFrame) -> pd.Series[str]:
+    """Attack of each trial as it is called in metric names: without its corpus where the table has a single one."""
+    corpora = table["corpus"].unique()
+    return table["attack"].str.removeprefix(f"{corpora[0]}/") if len(corpora) == 1 else table["attack"]
 
-    Args:
-        table: trials of one corpus, since their keys are to tell them apart.
-        folder: where `scores.tsv` (filename, cm-score) and `keys.tsv` (filename, cm-label) go.
 
-    Returns:
-        Paths of the two files.
-
-    Raises:
-        LabError: two trials have the same key.
-    """
-    twice = table["key"][table["key"].duplicated()]
-    if len(twice):
-        raise LabError(
-            f"{len(twice)} trials share their key with another, such as {twice.iloc[0]}: write one corpus a folder."
-        )
-    labels = np.array(LABEL_NAMES)[table["label"].to_numpy()]
-    columns = {"scores.tsv": ("cm-score", table["score"]), "keys.tsv": ("cm-label", labels)}
-    for name, (header, values) in columns.items():
-        pair = pd.DataFrame({"filename": table["key"].to_numpy(), header: np.asarray(values)})
-        _write_atomically(folder / name, partial(pair.to_csv, sep="\t", index=False, lineterminator="\n"))
-    return folder / "scores.tsv", folder / "keys.tsv"
+def by_class(table: pd.DataFrame, column: str = "score") -> tuple[FloatArray, FloatArray]:
+    """Scores of the bona fide trials ``(N,)`` and of the spoofs ``(M,)`` of a table."""
+    scores, labels = table[column].to_numpy(dtype=float), table["label"].to_numpy()
+    return scores[labels == BONAFIDE], scores[labels == SPOOF]
 
 
 def _host(values: Tensor | NDArray[np.generic]) -> FloatArray:
@@ -141,9 +126,3 @@ def _refuse(manifest: Manifest, bad: NDArray[np.bool_], why: str) -> None:
             f"{manifest.source}: {len(keys)} of {len(manifest)} trials {why}, such as {', '.join(keys[:3])}. "
             "Every trial must be scored exactly once: look at their audio and at the detector."
         )
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as partial_file:
-        write(partial_file)

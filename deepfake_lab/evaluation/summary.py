@@ -1,74 +1,41 @@
-"""What a score table says, as numbers for MLflow and as a table for people."""
+"""What a score table says, as numbers for MLflow and as tables for people."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from deepfake_lab.evaluation.bootstrap import Interval, chance_eer_interval, clustered_interval
-from deepfake_lab.metrics.functional import act_dcf, cllr, detection_metrics, eer
-from deepfake_lab.metrics.ranking import FloatArray
-from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, Split
+from deepfake_lab.evaluation.bootstrap import Interval, chance_eer_interval
+from deepfake_lab.evaluation.breakdown import ALL, FEW_GROUPS, Cluster, breakdown, interval_in
+from deepfake_lab.evaluation.cells import MEASURES
+from deepfake_lab.evaluation.scores import by_class
+from deepfake_lab.metrics.functional import act_dcf, cllr, detection_metrics
+from deepfake_lab.types import SPLITS, Split
 
-MEASURES = (
-    ("minDCF", "min_dcf"),
-    ("actDCF", "act_dcf"),
-    ("Cllr (bits)", "cllr"),
-    ("ROC-AUC", "roc_auc"),
-    ("accuracy", "accuracy"),
-    ("balanced accuracy", "balanced_accuracy"),
-    ("precision (fake)", "precision"),
-    ("recall (fake)", "recall"),
-    ("F1 (fake)", "f1"),
-)
-COUNTS = (
-    ("fake called fake (tp)", "cm/tp"),
-    ("real called fake (fp)", "cm/fp"),
-    ("real called real (tn)", "cm/tn"),
-    ("fake called real (fn)", "cm/fn"),
-)
+TITLES = {
+    "eer": "EER %",
+    "min_dcf": "minDCF",
+    "act_dcf": "actDCF",
+    "cllr": "Cllr (bits)",
+    "roc_auc": "ROC-AUC",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision": "precision (fake)",
+    "recall": "recall (fake)",
+    "f1": "F1 (fake)",
+}
+COUNTS = {
+    "cm/tp": "fake called fake (tp)",
+    "cm/fp": "real called fake (fp)",
+    "cm/tn": "real called real (tn)",
+    "cm/fn": "fake called real (fn)",
+}
+RAW = {"act_dcf": "actDCF before calibration", "cllr": "Cllr before calibration"}
+SHOWN = ("attack", "codec", "gender", "language", "duration", "corpus")
+"""Conditions whose cells are few enough to be logged and printed; the others are in the table of all cells."""
 ABSENT = "-"
-
-
-@dataclass(frozen=True)
-class EqualError:
-    """Equal error rate of some spoofs against all bona fide trials of their split.
-
-    Attributes:
-        bonafide: number of bona fide trials.
-        spoof: number of spoofs.
-        eer: equal error rate in [0, 1].
-        interval: its confidence interval.
-    """
-
-    bonafide: int
-    spoof: int
-    eer: float
-    interval: Interval
-
-    def __str__(self) -> str:
-        return f"{100 * self.eer:.2f} ({_percent(self.interval)})"
-
-
-@dataclass(frozen=True)
-class SplitSummary:
-    """Numbers of one split.
-
-    Attributes:
-        overall: EER over all spoofs.
-        attacks: EER of each synthesis system, by name.
-        values: metrics by name: see `deepfake_lab.metrics.functional.detection_metrics`.
-        raw: `act_dcf` and `cllr` of the scores before calibration.
-        chance: where the EER of scores that know nothing lies; of a control only.
-    """
-
-    overall: EqualError
-    attacks: dict[str, EqualError]
-    values: dict[str, float]
-    raw: dict[str, float]
-    chance: Interval | None
 
 
 @dataclass(frozen=True)
@@ -76,69 +43,119 @@ class Summary:
     """Numbers of a score table.
 
     Attributes:
-        splits: numbers by split, in the order train, dev, test.
+        cells: metrics of every cell: see `deepfake_lab.evaluation.breakdown`.
         threshold: score from which a trial counts as accepted: the dev EER threshold; NaN if none is known, as of
             weights that others trained.
+        counts: confusion matrix of each split, by the names of `COUNTS`.
+        raw: `act_dcf` and `cllr` of the scores before calibration, of each split.
+        chance: where the EER of scores that know nothing lies, in each split; of a control only.
         control: whether the labels were permuted on purpose.
         notes: remarks that belong beside the numbers, such as warnings about the corpus.
         skipped: number of utterances of the corpus, in all splits, that could not be used.
     """
 
-    splits: dict[Split, SplitSummary]
+    cells: pd.DataFrame
     threshold: float
+    counts: dict[Split, dict[str, float]]
+    raw: dict[Split, dict[str, float]]
+    chance: dict[Split, Interval] = field(default_factory=dict)
     control: bool = False
     notes: tuple[str, ...] = ()
     skipped: int = 0
+
+    @property
+    def splits(self) -> list[Split]:
+        """Splits that have trials, in the order train, dev, test."""
+        return list(self.counts)
 
     @property
     def decides(self) -> bool:
         """Whether there is a threshold, and so accuracy, precision and the like."""
         return not math.isnan(self.threshold)
 
+    def whole(self, split: Split) -> pd.Series[float]:
+        """Row of all trials of a split."""
+        return self._rows(split, ALL).iloc[0]
+
+    def eer_interval(self, split: Split) -> Interval:
+        """Interval of the EER over all trials of a split."""
+        return interval_in(self.whole(split), "eer")
+
+    def conditions(self) -> list[str]:
+        """Conditions to show: those by which some split has an EER."""
+        known = set(self.cells.dropna(subset=["eer"])["condition"])
+        return [condition for condition in SHOWN if condition in known]
+
     def metrics(self) -> dict[str, float]:
         """All numbers by their MLflow names, such as `test/eer`, `test/eer_ci_low` and `test/eer/attack/piper`."""
         flat: dict[str, float] = {}
-        for split, summary in self.splits.items():
-            flat |= {f"{split}/{name}": value for name, value in summary.values.items()}
-            flat |= {f"{split}/raw/{name}": value for name, value in summary.raw.items()}
-            flat |= _named_interval(f"{split}/eer", summary.overall.interval)
-            if summary.chance:
-                flat |= _named_interval(f"{split}/chance_eer", summary.chance)
-            for name, attack in summary.attacks.items():
-                flat[f"{split}/eer/attack/{name}"] = attack.eer
-                flat |= _named_interval(f"{split}/eer", attack.interval, f"/attack/{name}")
+        for split in self.splits:
+            for measure in MEASURES:
+                flat |= _named(split, measure, self.whole(split))
+            flat |= {f"{split}/{name}": count for name, count in self.counts[split].items()}
+            flat |= {f"{split}/raw/{name}": value for name, value in self.raw[split].items()}
+            if split in self.chance:
+                flat[f"{split}/chance_eer_ci_low"], flat[f"{split}/chance_eer_ci_high"] = self.chance[split]
+            for condition in self.conditions():
+                rows = self._rows(split, condition).dropna(subset=["eer"])
+                for _, row in rows.iterrows():
+                    flat |= _named(split, "eer", row, f"/{condition}/{row['cell']}")
+                if len(rows) > 1:
+                    flat[f"{split}/worst_eer/{condition}"] = float(rows["eer"].max())
         return flat
 
     def header(self) -> tuple[str, ...]:
-        """First line of both tables: what is measured, then the splits."""
+        """First line of the tables: what is measured, then the splits."""
         return ("", *self.splits)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Main table: a name and one cell a split in each row."""
-        splits = list(self.splits.values())
+        wholes = [self.whole(split) for split in self.splits]
         rows = [
-            ("bona fide trials", *(f"{split.overall.bonafide:,}" for split in splits)),
-            ("spoofed trials", *(f"{split.overall.spoof:,}" for split in splits)),
-            ("EER % (95 % interval)", *(str(split.overall) for split in splits)),
+            ("bona fide trials", *(f"{whole['bonafide']:,}" for whole in wholes)),
+            ("spoofed trials", *(f"{whole['spoof']:,}" for whole in wholes)),
         ]
         if self.skipped:
-            rows.insert(2, ("skipped in the corpus", *(f"{self.skipped:,}" for _ in splits)))
+            rows.append(("skipped in the corpus", *(f"{self.skipped:,}" for _ in wholes)))
+        rows.append((f"{TITLES['eer']} (95 % interval)", *(_eer(whole) for whole in wholes)))
         if self.control:
-            rows.append(
-                ("EER % of chance (95 %)", *(_percent(split.chance) if split.chance else ABSENT for split in splits))
-            )
-        rows += [(title, *(_cell(split.values[name], ".4f") for split in splits)) for title, name in MEASURES]
-        rows += [(title, *(_cell(split.values[name], ",.0f") for split in splits)) for title, name in COUNTS]
+            chance = (self.chance.get(split) for split in self.splits)
+            rows.append(("EER % of chance (95 %)", *(_percent(one) if one else ABSENT for one in chance)))
+        rows += [(TITLES[name], *(_with_interval(whole, name) for whole in wholes)) for name in MEASURES[1:]]
+        for name, title in RAW.items():
+            rows.append((title, *(_cell(self.raw[split][name], ".4f") for split in self.splits)))
+        for name, title in COUNTS.items():
+            rows.append((title, *(_cell(self.counts[split][name], ",.0f") for split in self.splits)))
         return rows
 
-    def attack_rows(self) -> list[tuple[str, ...]]:
-        """EER in % with its interval of each synthesis system (a row) in each split (a cell)."""
-        splits = self.splits.values()
-        names = sorted({name for split in splits for name in split.attacks})
-        return [(name, *(str(split.attacks.get(name, ABSENT)) for split in splits)) for name in names]
+    def condition_rows(self, condition: str) -> list[tuple[str, ...]]:
+        """EER in % with its interval of each cell of a condition (a row) in each split (a cell)."""
+        found: dict[str, dict[str, str]] = {}
+        for split in self.splits:
+            for _, row in self._rows(split, condition).dropna(subset=["eer"]).iterrows():
+                found.setdefault(str(row["cell"]), {})[split] = _eer(row)
+        return [(name, *(cells.get(split, ABSENT) for split in self.splits)) for name, cells in found.items()]
+
+    def remarks(self) -> list[str]:
+        """What a reader must know of the intervals and of the hardest cells."""
+        few = [split for split in self.splits if self.whole(split)["groups"] < FEW_GROUPS]
+        said = []
+        if few:
+            said.append(f"fewer than {FEW_GROUPS} groups of a class in {' and '.join(few)}: intervals are too narrow")
+        for split in self.splits:
+            whole = self.whole(split)
+            if whole["eer"] == 0:
+                bound = 100 * (1 - 0.025 ** (1 / whole["groups"]))
+                said.append(f"no error in {split}: of {whole['groups']} groups that says EER < {bound:.1f} % (95 %)")
+        for condition in self.conditions():
+            rows = self._rows(self.splits[-1], condition).dropna(subset=["eer"]).sort_values("eer")
+            if len(rows) > 1 and rows["eer"].iloc[-1] > 0:
+                worst = rows.iloc[-1]
+                said.append(f"hardest {condition} in {self.splits[-1]}: {worst['cell']}, EER {_eer(worst)} %")
+        return said
 
     def to_markdown(self) -> str:
-        """Both tables, the threshold and the notes."""
+        """The tables, the threshold and the notes."""
         parts = [f"> **Note:** {note}\n" for note in self.notes]
         if self.control:
             parts.append("> **Control:** labels were permuted on purpose; an honest pipeline lies within chance.\n")
@@ -146,78 +163,78 @@ class Summary:
         decisions = "No decisions: the detector brings no threshold, and there is no dev split to take one from."
         if self.decides:
             decisions = f"Decisions: bona fide if score >= {self.threshold:.4f}, the threshold of equal errors on dev."
-        parts.append(f"{decisions} Positive class: fake. Intervals: bootstrap over groups.\n")
-        if rows := self.attack_rows():
-            parts.append("EER % (95 % interval) of each synthesis system against all bona fide trials of the split:\n")
-            parts.append(_table(("system", *self.splits), rows))
+        parts.append(f"{decisions} Positive class: fake. Intervals (95 %): bootstrap over groups.\n")
+        for condition in self.conditions():
+            parts.append(f"EER % (95 % interval) by {condition}{_AGAINST.get(condition, '')}:\n")
+            parts.append(_table((condition, *self.splits), self.condition_rows(condition)))
+        parts += [f"- {remark}\n" for remark in self.remarks()]
         return "\n".join(parts)
+
+    def _rows(self, split: Split, condition: str) -> pd.DataFrame:
+        return self.cells[(self.cells["split"] == split) & (self.cells["condition"] == condition)]
+
+
+_AGAINST = {"attack": ", each system against all bona fide trials of the split"}
 
 
 def summarize(
-    table: pd.DataFrame, threshold: float, control: bool = False, replicates: int = 1000, seed: int = 0
+    table: pd.DataFrame,
+    threshold: float,
+    control: bool = False,
+    cluster: Cluster = "group",
+    replicates: int = 1000,
+    seed: int = 0,
 ) -> Summary:
     """Computes every reported number from a score table.
 
     Args:
         table: score table of one or more splits: see `deepfake_lab.evaluation.scores`.
-        threshold: score from which a trial is accepted as bona fide: the dev EER threshold.
+        threshold: score from which a trial is accepted as bona fide: the dev EER threshold; NaN if none is known.
         control: whether the labels were permuted on purpose; chance is then given beside the EER.
+        cluster: what the bootstrap draws whole.
         replicates: number of bootstrap replicates.
         seed: of the bootstrap.
 
     Raises:
         LabError: a score is NaN.
     """
-    table = table.assign(attack=attack_names(table))
-    splits = {}
+    counts: dict[Split, dict[str, float]] = {}
+    raw: dict[Split, dict[str, float]] = {}
+    chance: dict[Split, Interval] = {}
     for split in SPLITS:
         trials = table[table["split"] == split]
         if len(trials):
-            splits[split] = _summarize_split(trials, threshold, control, replicates, seed)
-    return Summary(splits, threshold, control)
+            measured = detection_metrics(*by_class(trials), threshold)
+            counts[split] = {name: measured[name] for name in COUNTS}
+            before = by_class(trials, "raw_score")
+            raw[split] = {"act_dcf": act_dcf(*before), "cllr": cllr(*before)}
+            if control:
+                real, fake = by_class(trials)
+                chance[split] = chance_eer_interval(len(real), len(fake), replicates=replicates, seed=seed)
+    cells = breakdown(table, threshold, cluster=cluster, replicates=replicates, seed=seed)
+    return Summary(cells, threshold, counts, raw, chance, control)
+
+
+def _named(split: Split, measure: str, row: pd.Series[float], condition: str = "") -> dict[str, float]:
+    low, high = interval_in(row, measure)
+    return {
+        f"{split}/{measure}{condition}": float(row[measure]),
+        f"{split}/{measure}_ci_low{condition}": low,
+        f"{split}/{measure}_ci_high{condition}": high,
+    }
 
 
 def _cell(value: float, form: str) -> str:
     return ABSENT if math.isnan(value) else format(value, form)
 
 
-def attack_names(table: pd.DataFrame) -> pd.Series[str]:
-    """Attack of each trial as it is called in metric names: without its corpus where the table has a single one."""
-    corpora = table["corpus"].unique()
-    return table["attack"].str.removeprefix(f"{corpora[0]}/") if len(corpora) == 1 else table["attack"]
+def _with_interval(row: pd.Series[float], measure: str) -> str:
+    low, high = (round(bound, 3) + 0.0 for bound in interval_in(row, measure))  # never "-0.000"
+    return ABSENT if math.isnan(row[measure]) else f"{row[measure]:.4f} ({low:.3f} to {high:.3f})"
 
 
-def by_class(table: pd.DataFrame, column: str = "score") -> tuple[FloatArray, FloatArray]:
-    """Scores of the bona fide trials ``(N,)`` and of the spoofs ``(M,)`` of a table."""
-    scores, labels = table[column].to_numpy(dtype=float), table["label"].to_numpy()
-    return scores[labels == BONAFIDE], scores[labels == SPOOF]
-
-
-def _summarize_split(trials: pd.DataFrame, threshold: float, control: bool, replicates: int, seed: int) -> SplitSummary:
-    bonafide = trials["label"] == BONAFIDE
-    attacks = {}
-    for name, spoofs in trials[~bonafide].groupby("attack"):
-        attacks[str(name)] = _equal_error(pd.concat([trials[bonafide], spoofs]), replicates, seed)
-    overall = _equal_error(trials, replicates, seed)
-    raw = by_class(trials, "raw_score")
-    return SplitSummary(
-        overall=overall,
-        attacks=attacks,
-        values=detection_metrics(*by_class(trials), threshold),
-        raw={"act_dcf": act_dcf(*raw), "cllr": cllr(*raw)},
-        chance=chance_eer_interval(overall.bonafide, overall.spoof, seed=seed) if control else None,
-    )
-
-
-def _equal_error(trials: pd.DataFrame, replicates: int, seed: int) -> EqualError:
-    real, fake = by_class(trials)
-    score, label, group = (trials[name].to_numpy() for name in ("score", "label", "group"))
-    interval = clustered_interval(score, label, group, replicates=replicates, seed=seed)
-    return EqualError(len(real), len(fake), eer(real, fake), interval)
-
-
-def _named_interval(name: str, interval: Interval, condition: str = "") -> dict[str, float]:
-    return {f"{name}_ci_low{condition}": interval.low, f"{name}_ci_high{condition}": interval.high}
+def _eer(row: pd.Series[float]) -> str:
+    return ABSENT if math.isnan(row["eer"]) else f"{100 * row['eer']:.2f} ({_percent(interval_in(row, 'eer'))})"
 
 
 def _percent(interval: Interval) -> str:

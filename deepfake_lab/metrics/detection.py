@@ -19,6 +19,9 @@ class DetectionMetrics(Metric):
     Args:
         threshold: score from which a trial is accepted as bona fide; None takes the trials' own EER threshold, which
             is right for dev alone. It may be set again at any time before `compute`.
+
+    Attributes:
+        calibration: scale and offset that make scores of what was gathered; it may be set at any time before `compute`.
     """
 
     is_differentiable = False
@@ -30,6 +33,7 @@ class DetectionMetrics(Metric):
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__()
         self.threshold = threshold
+        self.calibration = (1.0, 0.0)
         for name in ("index", "label", "score"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
@@ -39,14 +43,14 @@ class DetectionMetrics(Metric):
         Args:
             index: row of each trial in its split's manifest ``(B,)``; it identifies the trial.
             label: labels ``(B,)``, 0 = bona fide, 1 = spoof.
-            score: scores ``(B,)``, higher = more bona fide; never probabilities.
+            score: scores ``(B,)``, before calibration, higher = more bona fide; never probabilities.
         """
         self.index.append(index.detach())
         self.label.append(label.detach())
         self.score.append(score.detach().float())
 
     def trials(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Index, label and score ``(N,)`` of the trials of all processes, sorted by index, each trial once.
+        """Index, label and score before calibration ``(N,)`` of the trials of all processes, by index, each once.
 
         Where there are several processes, all must call it.
         """
@@ -85,4 +89,6 @@ class DetectionMetrics(Metric):
                 f"{len(broken)} of {len(score)} scores are NaN: rows {', '.join(map(str, broken[:5]))} of the split. "
                 "Look at their audio, or train with precision 32 or bf16-mixed: float16 overflows."
             )
+        scale, offset = self.calibration
+        score = scale * score + offset
         return score[label == BONAFIDE], score[label == SPOOF]

@@ -70,7 +70,7 @@ def eer(bonafide_scores: Scores, spoof_scores: Scores) -> float:
     Raises:
         LabError: a score is NaN.
     """
-    return RankedTrials.of(bonafide_scores, spoof_scores).eer().item()
+    return RankedTrials.of(bonafide_scores, spoof_scores).eer()
 
 
 def min_dcf(bonafide_scores: Scores, spoof_scores: Scores) -> float:
@@ -85,7 +85,7 @@ def min_dcf(bonafide_scores: Scores, spoof_scores: Scores) -> float:
     Raises:
         LabError: a score is NaN.
     """
-    return RankedTrials.of(bonafide_scores, spoof_scores).min_dcf().item()
+    return RankedTrials.of(bonafide_scores, spoof_scores).min_dcf()
 
 
 def act_dcf(bonafide_scores: Scores, spoof_scores: Scores) -> float:
@@ -101,7 +101,7 @@ def act_dcf(bonafide_scores: Scores, spoof_scores: Scores) -> float:
     Raises:
         LabError: a score is NaN.
     """
-    return RankedTrials.of(bonafide_scores, spoof_scores).act_dcf().item()
+    return RankedTrials.of(bonafide_scores, spoof_scores).act_dcf()
 
 
 def cllr(bonafide_scores: Scores, spoof_scores: Scores) -> float:
@@ -114,7 +114,7 @@ def cllr(bonafide_scores: Scores, spoof_scores: Scores) -> float:
     Raises:
         LabError: a score is NaN.
     """
-    return RankedTrials.of(bonafide_scores, spoof_scores).cllr().item()
+    return RankedTrials.of(bonafide_scores, spoof_scores).cllr()
 
 
 def roc_auc(bonafide_scores: Scores, spoof_scores: Scores) -> float:
@@ -127,7 +127,7 @@ def roc_auc(bonafide_scores: Scores, spoof_scores: Scores) -> float:
     Raises:
         LabError: a score is NaN.
     """
-    return RankedTrials.of(bonafide_scores, spoof_scores).roc_auc().item()
+    return RankedTrials.of(bonafide_scores, spoof_scores).roc_auc()
 
 
 def eer_threshold(bonafide_scores: Scores, spoof_scores: Scores) -> float:
@@ -150,7 +150,7 @@ def det_curve(bonafide_scores: Scores, spoof_scores: Scores) -> DetCurve:
     """
     trials = RankedTrials.of(bonafide_scores, spoof_scores)
     thresholds = np.concatenate([trials.score[:1] - 0.001, trials.score])
-    return DetCurve(trials.miss_rate()[0], trials.false_alarm_rate()[0], thresholds)
+    return DetCurve(trials.miss_rate(), trials.false_alarm_rate(), thresholds)
 
 
 def confusion(bonafide_scores: Scores, spoof_scores: Scores, threshold: float) -> Confusion:
@@ -183,11 +183,11 @@ def detection_metrics(
     trials = RankedTrials.of(bonafide_scores, spoof_scores)
     tp, fp, tn, fn = _decisions(trials, _threshold(trials) if threshold is None else threshold)
     return {
-        "eer": trials.eer().item(),
-        "min_dcf": trials.min_dcf().item(),
-        "act_dcf": trials.act_dcf().item(),
-        "cllr": trials.cllr().item(),
-        "roc_auc": trials.roc_auc().item(),
+        "eer": trials.eer(),
+        "min_dcf": trials.min_dcf(),
+        "act_dcf": trials.act_dcf(),
+        "cllr": trials.cllr(),
+        "roc_auc": trials.roc_auc(),
         "accuracy": _ratio(tp + tn, tp + fp + tn + fn, math.nan),
         "balanced_accuracy": (_ratio(tp, tp + fn, math.nan) + _ratio(tn, tn + fp, math.nan)) / 2,
         "precision": _ratio(tp, tp + fp),
@@ -236,7 +236,7 @@ def _threshold(trials: RankedTrials) -> float:
     score = trials.score
     between = np.flatnonzero(score[1:] > score[:-1]) + 1  # rejecting this many trials parts no equal scores
     rejected = np.concatenate([[0], between, [len(score)]])
-    gap = np.abs(trials.miss_rate()[0, rejected] - trials.false_alarm_rate()[0, rejected])
+    gap = np.abs(trials.miss_rate()[rejected] - trials.false_alarm_rate()[rejected])
     count = int(rejected[gap.argmin()])
     if count in (0, len(score)):
         return float(score[0] if count == 0 else np.nextafter(score[-1], np.inf))
@@ -248,8 +248,7 @@ def _threshold(trials: RankedTrials) -> float:
 def _decisions(trials: RankedTrials, threshold: float) -> tuple[float, float, float, float]:
     if math.isnan(threshold):  # of a single class: no threshold, no decisions
         return math.nan, math.nan, math.nan, math.nan
-    tp, fp, tn, fn = trials.confusion(threshold)
-    return tp.item(), fp.item(), tn.item(), fn.item()
+    return trials.confusion(threshold)
 
 
 def _ratio(part: float, whole: float, nothing: float = 0.0) -> float:

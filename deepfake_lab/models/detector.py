@@ -92,6 +92,27 @@ class Detector(nn.Module):
         rest = [parameter for parameter in self.parameters() if parameter.requires_grad and parameter not in own]
         return [{"params": rest}, *groups]
 
+    def calibrate(self, scale: float, offset: float) -> None:
+        """Makes the score ``scale * raw_score + offset``, whatever it was before, and takes the threshold along.
+
+        Args:
+            scale: positive, so that the order of trials stays.
+            offset: what is added.
+
+        Raises:
+            LabError: the scale is not positive, or one of the two is not finite.
+        """
+        if not (0 < scale < math.inf and math.isfinite(offset)):
+            raise LabError(f"scale={scale}, offset={offset}: a calibration has a positive scale, and both are finite.")
+        threshold = float((self.eer_threshold.double() - self.calibration_offset) / self.calibration_scale)
+        self.calibration_scale.fill_(scale)
+        self.calibration_offset.fill_(offset)
+        self.eer_threshold.fill_(scale * threshold + offset)
+
+    def calibrated(self, raw_score: Tensor) -> Tensor:
+        """Scores ``(B,)`` of raw scores ``(B,)``."""
+        return self.calibration_scale * raw_score + self.calibration_offset
+
     def _transformers(self) -> Iterator[Wav2Vec2]:
         return (module for module in self.modules() if isinstance(module, Wav2Vec2))
 
@@ -134,7 +155,7 @@ class Detector(nn.Module):
         with torch.autocast(wave.device.type, enabled=False):
             embedding = encoded.float()
             raw_score = self.head(embedding).squeeze(-1)
-        return Output(self.calibration_scale * raw_score + self.calibration_offset, raw_score, embedding)
+        return Output(self.calibrated(raw_score), raw_score, embedding)
 
 
 def _samples_for(frames: int, frontend: Frontend) -> int:

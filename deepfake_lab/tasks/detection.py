@@ -8,28 +8,33 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from deepfake_lab.evaluation.calibrate import fit_affine
 from deepfake_lab.losses.loss import DetectionLoss
 from deepfake_lab.metrics.detection import DetectionMetrics
 from deepfake_lab.models.detector import Detector
-from deepfake_lab.types import SPLITS, Batch, LabError, Split
+from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, Batch, LabError, Split
 
 
 class DetectionTask(pl.LightningModule):
     """Trains a detector and measures it on whole splits.
 
-    Accuracy, precision, recall, F1 and the confusion matrix of every split use the dev EER threshold: the one of the
-    same epoch while training, the one stored in the checkpoint when testing.
+    Dev decides, and nothing else: after every epoch of training it gives the calibration, so that scores are
+    log-likelihood ratios, and the EER threshold behind accuracy, precision, recall, F1 and the confusion matrix of
+    every split. Both are part of the checkpoint and stay as they are when it is tested, on whatever corpus; only a
+    detector that brings no threshold takes them from that corpus's dev.
 
     Args:
         detector: what is trained.
         loss: training objective; it learns the class counts when training starts.
         optimizer: called with the groups of parameters to optimise.
         scheduler: called with the optimizer; stepped once an epoch.
+        calibrate: fit the calibration on dev; otherwise scores are the raw ones.
         seed: of dropout and the like; a run resumed at an epoch boundary equals an unbroken one.
     """
 
@@ -40,10 +45,12 @@ class DetectionTask(pl.LightningModule):
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         *,
+        calibrate: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.detector = detector
+        self.calibrate = calibrate
         self.loss = loss
         self.seed = seed
         self._optimizer = optimizer
@@ -102,14 +109,25 @@ class DetectionTask(pl.LightningModule):
         if len(terms) > 1:
             logged |= {f"{split}/loss/{name}": term for name, term in terms.items()}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
-        self._trials(split).update(batch.row, batch.label, output.score)
+        self._trials(split).update(batch.row, batch.label, output.raw_score)
         return loss
 
     def on_validation_epoch_end(self) -> None:
-        """Sets the dev threshold, then measures dev at it."""
-        metrics = self._trials("dev")
-        self.detector.eer_threshold.fill_(metrics.eer_threshold())
+        """Takes calibration and threshold from dev, then measures dev with them."""
+        if self.trainer.state.fn == TrainerFn.FITTING or self.detector.eer_threshold.isnan():
+            self._learn_from_dev()
         self._measure("dev")
+
+    def _learn_from_dev(self) -> None:
+        metrics = self._trials("dev")
+        metrics.calibration = (1.0, 0.0)
+        raw_threshold = metrics.eer_threshold()
+        _, label, raw_score = metrics.trials()
+        scale, offset = 1.0, 0.0
+        if self.calibrate and 0 < int(label.sum()) < len(label):
+            scale, offset = fit_affine(raw_score[label == BONAFIDE], raw_score[label == SPOOF])
+        self.detector.calibrate(scale, offset)
+        self.detector.eer_threshold.fill_(scale * raw_threshold + offset)
 
     def on_train_epoch_end(self) -> None:
         """Measures the training split, on scores given while the detector was learning."""
@@ -131,6 +149,7 @@ class DetectionTask(pl.LightningModule):
     def _measure(self, split: Split) -> None:
         metrics = self._trials(split)
         metrics.threshold = float(self.detector.eer_threshold)
+        metrics.calibration = (float(self.detector.calibration_scale), float(self.detector.calibration_offset))
         values = metrics.compute()
         if split == "train":
             metrics.reset()
@@ -149,8 +168,8 @@ class DetectionTask(pl.LightningModule):
         Returns:
             index ``(N,)`` into the split's manifest, score ``(N,)``, raw score ``(N,)``.
         """
-        index, _, score = self._trials(split).trials()
-        return index, score, (score - self.detector.calibration_offset) / self.detector.calibration_scale
+        index, _, raw_score = self._trials(split).trials()
+        return index, self.detector.calibrated(raw_score), raw_score
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the checkpoint self-contained: it carries what the detector is built from."""

@@ -4,7 +4,8 @@ Each run is a process of its own; what is done is left alone and what was interr
 stopped and started at any time. `times.csv` gets a row each: name, time and processor time in s of the process that
 finished it.
 
-Usage: python study.py FOLDER [--minutes M]: runs go to FOLDER, and no new one begins after M minutes.
+Usage: python study.py FOLDER [--minutes M] [--share K/N]: runs go to FOLDER, and no new one begins after M minutes.
+With a share it does every Nth run, from the Kth on: N processes of one thread use N cores better than one of N threads.
 """
 
 import argparse
@@ -73,9 +74,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--share", default="1/1")
     arguments = parser.parse_args()
+    first, step = map(int, arguments.share.split("/"))
     end = time.monotonic() + 60 * arguments.minutes
-    for job in jobs():
+    for job in jobs()[first - 1 :: step]:
         folder = arguments.folder / job.name
         if (folder / "report" / "metrics.json").is_file():
             continue

@@ -81,9 +81,9 @@ def test_speed_is_measured_and_the_mode_is_left_as_it_was():
 
 
 def test_the_report_lists_every_model(lab):
-    status, printed = lab("report", "models=[crnn,crnn_mfcc]")
+    status, printed = lab("report", "what=models", "models=[crnn,crnn_mfcc]")
     assert status == 0, printed
     for word in ("crnn", "Mel", "crnn_mfcc", "Mfcc", "RTF, batch 32"):
         assert word in printed
-    assert "did you mean crnn" in lab("report", "models=[crn]")[1].lower()
+    assert "did you mean crnn" in lab("report", "what=models", "models=[crn]")[1].lower()
     assert "what=model: no such report" in lab("report", "what=model")[1]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from deepfake_lab.evaluation.scores import COLUMNS, read_table, score_table, write_official, write_table
+from deepfake_lab.evaluation.scores import COLUMNS, read_table, score_table, write_table
 from deepfake_lab.types import LabError
 
 
@@ -89,22 +89,3 @@ def test_strange_files_are_refused(make_table, tmp_path):
     make_table().drop(columns="group").to_parquet(text)
     with pytest.raises(LabError, match="a score table has key, score"):
         read_table(text)
-
-
-def test_official_files_round_trip(make_table, tmp_path):
-    table = make_table({"test": ("world",)})
-    scores, keys = write_official(table, tmp_path / "official")
-    assert scores.read_text().splitlines()[0] == "filename\tcm-score"
-    assert keys.read_text().splitlines()[0] == "filename\tcm-label"
-    read = [line.split("\t") for line in scores.read_text().splitlines()[1:]]
-    assert [name for name, _ in read] == table["key"].tolist()
-    assert [float(score) for _, score in read] == table["score"].tolist()
-    labels = [line.split("\t") for line in keys.read_text().splitlines()[1:]]
-    assert labels == [[row.key, ("bonafide", "spoof")[row.label]] for row in table.itertuples()]
-    assert b"\r" not in scores.read_bytes()
-
-
-def test_official_files_need_unique_keys(make_table, tmp_path):
-    table = make_table({"test": ("world",)})
-    with pytest.raises(LabError, match="1 trials share their key with another, such as test-bonafide-0"):
-        write_official(pd.concat([table, table[:1]]), tmp_path)

@@ -16,6 +16,7 @@ from deepfake_lab.types import LabError
 
 CONF = Path(__file__).parents[2] / "conf"
 MODELS = [*sorted(file.stem for file in (CONF / "model").glob("*.yaml")), "lcnn model.encoder.head=blstm"]
+MODELS.remove("ensemble")  # made of detectors, not of a front-end and an encoder: test_ensemble.py
 FRONTENDS = sorted(file.stem for file in (CONF / "frontend").glob("*.yaml"))
 LEAST_BINS = {"aasist": 1, "crnn_mfcc": 2, "linear": 2}
 """Smallest number of bins that a model takes, where it is not 16."""

@@ -94,3 +94,26 @@ def test_half_precision_waveforms_are_scored_in_single(detector):
 def test_crnn_wants_a_width_a_block():
     with pytest.raises(LabError, match=r"widths=\[8, 8\].*4 blocks"):
         CRNN(1, 128, widths=[8, 8])
+
+
+def test_calibrating_again_replaces_and_takes_the_threshold_along(detector):
+    wave = torch.randn(3, 50)
+    raw = detector(wave).raw_score
+    detector.eer_threshold.fill_(raw.median().item())
+    for scale, offset in ((2.0, -1.0), (0.5, 3.0), (0.5, 3.0)):
+        detector.calibrate(scale, offset)
+        output = detector(wave)
+        assert torch.equal(output.raw_score, raw)
+        torch.testing.assert_close(output.score, scale * raw + offset)
+        torch.testing.assert_close(detector.eer_threshold, output.score.median())
+
+
+def test_calibrating_before_there_is_a_threshold_makes_none(detector):
+    detector.calibrate(2.0, 1.0)
+    assert detector.eer_threshold.isnan()
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.0, 0.0), (-1.0, 0.0), (math.inf, 0.0), (1.0, math.nan)])
+def test_a_calibration_that_would_turn_or_break_scores_is_refused(detector, scale, offset):
+    with pytest.raises(LabError, match="positive scale"):
+        detector.calibrate(scale, offset)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from deepfake_lab.evaluation.audit.audit import Audit, Shortcuts
 from deepfake_lab.evaluation.audit.cues import CUE_GROUPS
 from deepfake_lab.evaluation.audit.shortcuts import ALL_CUES, CHANCE, worst
-from deepfake_lab.evaluation.plots import ATTACK_STYLES, BLUE, GREY, SPLIT_MARKER, SPLIT_STYLE
+from deepfake_lab.evaluation.plots.style import ATTACK_STYLES, BLUE, GREY, SPLIT_MARKER, SPLIT_STYLE
 from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, Split
 
 RED: Final = ATTACK_STYLES[0][0]

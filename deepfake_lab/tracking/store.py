@@ -1,38 +1,33 @@
-"""Everything about MLflow: the only module that imports it."""
+"""The place that records runs: a database or a server."""
 
 from __future__ import annotations
 
-import json
 import logging
-import subprocess
+import os
+import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import mlflow
+import mlflow.artifacts
 from filelock import FileLock
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made at run time
-from mlflow.entities import Param, RunStatus
+from mlflow.entities import Metric, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
-from pytorch_lightning.loggers import MLFlowLogger
+from optuna import TrialPruned
 
-from deepfake_lab.data.manifest import Manifest
-from deepfake_lab.types import LabError
+from deepfake_lab.evaluation.scores import read_table
+from deepfake_lab.tracking.run import Run
+from deepfake_lab.types import LabError, Split
 
-_MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # or the UI opens on language models
-_PARAMS_A_CALL = 100  # the tracking servers' limit
+if TYPE_CHECKING:
+    import pandas as pd
 
-
-class RunLogger(MLFlowLogger):
-    """Lightning's MLflow logger, but the run ends when the lab says so, not when the first Trainer stage ends."""
-
-    def finalize(self, status: str = "success") -> None:
-        """Leaves the run open: testing and reporting follow training."""
+_MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # for the UI
 
 
 class Tracking:
@@ -42,7 +37,12 @@ class Tracking:
         uri: of the tracking store: a database (`sqlite:///mlflow.db`) or a server (`http://host:5000`).
         experiment: name of the MLflow experiment; made when it is missing.
         artifact_location: folder for artifacts of a local store; a server decides for itself.
+        registered_model: name of the MLflow model that detectors are versions of, where `{corpus}` stands for the
+            corpus of the run; None registers nothing.
         system_metrics: also record the use of processor, memory, disk, network and GPU.
+
+    Raises:
+        LabError: MLflow takes no such name of a model.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Tracking:
         uri: str = "sqlite:///mlflow.db",
         experiment: str = "deepfake_lab",
         artifact_location: str = "mlartifacts",
+        registered_model: str | None = "deepfake-detector-{corpus}",
         *,
         system_metrics: bool = True,
     ) -> None:
@@ -57,7 +58,10 @@ class Tracking:
         self.uri = uri if file == uri else f"sqlite:///{Path(file).resolve()}"  # the same wherever a process goes
         self.experiment = experiment
         self.artifact_location = None if self.remote else str(Path(artifact_location).resolve())
+        self.registered_model = registered_model
         self.system_metrics = system_metrics
+        if registered_model is not None and (not registered_model.strip() or set(registered_model) & set("/:")):
+            raise LabError(f"tracking.registered_model={registered_model}: needs a name without / and :, or null.")
 
     @property
     def remote(self) -> bool:
@@ -67,7 +71,14 @@ class Tracking:
     @property
     def ui_hint(self) -> str:
         """What a person does to look at the runs."""
-        return f"open {self.uri}" if self.remote else f"mlflow ui --backend-store-uri {self.uri}   (or: make ui)"
+        address = self.uri.rstrip("/") if self.remote else "http://127.0.0.1:5000"
+        # a browser that sees MLflow for the first time else opens its pages for language models
+        page = f"{address}/#/experiments/{self.connect()}?workflowType=machine_learning"
+        return f"open {page}" if self.remote else f"make ui (mlflow ui --backend-store-uri {self.uri}), open {page}"
+
+    def model_name(self, corpus: str) -> str | None:
+        """Name of the registered model of a corpus; None if there is to be none."""
+        return self.registered_model and self.registered_model.replace("{corpus}", corpus)
 
     def connect(self) -> str:
         """Reaches the store and finds or makes the experiment.
@@ -80,6 +91,7 @@ class Tracking:
         """
         for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         if self.remote:
             self._ping()
         mlflow.set_tracking_uri(self.uri)
@@ -134,11 +146,15 @@ class Tracking:
             raise LabError(f"tracking.uri={self.uri}: cannot open run {run_id or name} ({error}).") from error
         active = mlflow.active_run()
         assert active is not None
-        run = Run(active.info.run_id, RunLogger(self.experiment, tracking_uri=self.uri, run_id=active.info.run_id))
+        run = Run(self, active.info.run_id)
         status = RunStatus.FAILED
         try:
             yield run
             status = RunStatus.FINISHED
+        except TrialPruned:  # a sweep has seen enough of it: nothing went wrong
+            mlflow.set_tag("pruned", "true")
+            status = RunStatus.FINISHED
+            raise
         except (KeyboardInterrupt, SystemExit):  # the latter is what Lightning makes of the former
             status = RunStatus.KILLED
             raise
@@ -155,78 +171,57 @@ class Tracking:
         client = mlflow.MlflowClient(self.uri)
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED if finished else RunStatus.FAILED))
 
+    def annotate(
+        self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str], *, killed: bool = False
+    ) -> None:
+        """Adds to a run that is not open here; `killed` ends one whose process is gone."""
+        client = mlflow.MlflowClient(self.uri)
+        now = int(time.time() * 1000)
+        values = [Metric(name, value, now, 0) for name, value in metrics.items()]
+        client.log_batch(run_id, values, tags=[RunTag(name, value) for name, value in tags.items()])
+        if killed:
+            client.set_terminated(run_id, RunStatus.to_string(RunStatus.KILLED))
 
-class Run:
-    """An open run: what the lab records of it, beside the metrics that Lightning sends to `logger`."""
+    def find(self, run_id: str) -> mlflow.entities.Run:
+        """A run that has been recorded.
 
-    def __init__(self, run_id: str, logger: RunLogger) -> None:
-        self.id = run_id
-        self.logger = logger
-
-    def log_config(self, config: Mapping[str, Any]) -> None:
-        """Records a composed configuration as parameters (flattened) and as an artifact.
-
-        A resumed run keeps the parameters that it began with.
+        Raises:
+            LabError: the store cannot be used, or has no such run.
         """
-        known = mlflow.get_run(self.id).data.params
-        new = [Param(key, value[:6000]) for key, value in flatten(config).items() if key not in known]
-        for first in range(0, len(new), _PARAMS_A_CALL):
-            mlflow.MlflowClient().log_batch(self.id, params=new[first : first + _PARAMS_A_CALL])
-        mlflow.log_dict(dict(config), "config_resumed.yaml" if known else "config.yaml")
-
-    def log_corpus(self, name: str, manifest: Manifest) -> None:
-        """Records the corpus as a data set, with a hash of its manifest."""
-        source = LocalArtifactDatasetSource(str(manifest.root.resolve()))
-        dataset = MetaDataset(source, name=name, digest=manifest.digest[:36])  # type: ignore[abstract]
+        self.connect()
         try:
-            mlflow.log_input(dataset, context="training")
-        except MlflowException:  # jobs that begin together insert the same data set, which only one may do
-            mlflow.log_input(dataset, context="training")
-        mlflow.set_tag("corpus.sha256", manifest.digest)
+            return mlflow.get_run(run_id)
+        except MlflowException as error:
+            raise LabError(
+                f"run={run_id}: not found in {self.uri} ({str(error).splitlines()[0]}). "
+                "The UI and the last line of every run show the id."
+            ) from error
 
-    def log_results(self, metrics: Mapping[str, float], step: int, description: str) -> None:
-        """Records final metrics and a Markdown description, which the UI shows first."""
-        mlflow.log_metrics({name: value for name, value in metrics.items() if value == value}, step=step)
-        mlflow.set_tag(MLFLOW_RUN_NOTE, description)
+    def fetch(self, run_id: str, path: str, folder: Path) -> Path:
+        """Copies an artifact of a run, a file or a folder of them, such as `detector.ckpt` or `report`.
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Records numbers that belong to the run as a whole; NaN is left out."""
-        mlflow.log_metrics({name: value for name, value in metrics.items() if value == value})
+        Args:
+            run_id: the run.
+            path: of the artifact within the run.
+            folder: where it goes, under the same path.
 
-    def log_folder(self, folder: Path, name: str) -> None:
-        """Records every file of a folder as artifacts under `name`."""
-        mlflow.log_artifacts(str(folder), name)
+        Raises:
+            LabError: there is no such run, or it has no such artifact.
+        """
+        self.find(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=str(folder)))
+        except (MlflowException, OSError) as error:
+            raise LabError(
+                f"run={run_id}: {path} cannot be fetched ({str(error).splitlines()[0]}). Did the run finish?"
+            ) from error
 
-    def log_file(self, path: Path) -> None:
-        """Records one file as an artifact."""
-        mlflow.log_artifact(str(path))
+    def score_table(self, run_id: str, split: Split) -> pd.DataFrame:
+        """Score table of a split: see `deepfake_lab.evaluation.scores`.
 
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Sets tags."""
-        mlflow.set_tags(dict(tags))
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested configuration to dotted keys and text values; lists of plain values stay together as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list | dict) else str(value)
-    return flat
-
-
-def source_tags() -> dict[str, str]:
-    """The lab's git commit, and whether its files differ from it; empty where there is no git or no repository."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain"))).lower()}
-    except (OSError, subprocess.SubprocessError):
-        return {}
+        Raises:
+            LabError: there is no such run, or it has not scored that split.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return read_table(self.fetch(run_id, f"report/scores/{split}/trials.parquet", Path(folder)))

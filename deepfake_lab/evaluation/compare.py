@@ -1,0 +1,205 @@
+"""Two detectors, or several seeds of each, over the same trials: is one better, by how much, how surely?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from deepfake_lab.evaluation.bootstrap import Interval, intervals_of, resample, touches_zero
+from deepfake_lab.evaluation.breakdown import Cluster, cells_of
+from deepfake_lab.evaluation.cells import MEASURES
+from deepfake_lab.metrics.ranking import FloatArray
+from deepfake_lab.types import LabError
+
+SIGNIFICANT = 0.05
+LOWER_IS_BETTER = ("eer", "min_dcf", "act_dcf", "cllr")
+TRIAL = ["corpus", "split", "key"]
+"""What tells trials of pooled tables apart."""
+
+
+class Estimate(NamedTuple):
+    """A value with its 95 % interval."""
+
+    value: float
+    interval: Interval
+
+
+class Comparison(NamedTuple):
+    """A metric of two detectors over the same trials.
+
+    Attributes:
+        measure: name of the metric.
+        first: the first detector's, the mean of its seeds.
+        second: the second detector's.
+        difference: second minus first.
+        p_value: probability of a difference at least as large where there is none, two-sided.
+    """
+
+    measure: str
+    first: Estimate
+    second: Estimate
+    difference: Estimate
+    p_value: float
+
+    @property
+    def better(self) -> str:
+        """Which detector is shown to be better: "first", "second", or "" where no difference is shown."""
+        if not self.p_value < SIGNIFICANT:
+            return ""
+        return "second" if (self.difference.value < 0) == (self.measure in LOWER_IS_BETTER) else "first"
+
+
+def compare(
+    first: Sequence[pd.DataFrame],
+    second: Sequence[pd.DataFrame],
+    *,
+    measures: Sequence[str] = MEASURES[:5],
+    cluster: Cluster = "group",
+    replicates: int = 1000,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compares two detectors on trials that both have scored, drawing the same groups for both.
+
+    With one table of each, the interval is that of `deepfake_lab.evaluation.bootstrap.intervals_of`, and the p-value
+    is the level at which it would touch zero. With several seeds of a detector the variance between them, over their
+    number, adds to that over the trials, and the interval is Student's, with the degrees of freedom of Welch and
+    Satterthwaite: three seeds say little of the fourth, and the interval shows it. A detector with a single seed is
+    taken to vary as the other does.
+
+    Args:
+        first: score tables of the first detector, one a seed, of one split.
+        second: those of the second detector, of the same trials.
+        measures: names of metrics that need no threshold.
+        cluster: what the bootstrap draws whole.
+        replicates: number of bootstrap replicates.
+        seed: of the bootstrap.
+
+    Raises:
+        LabError: the tables are not of the same trials, or a score is NaN.
+    """
+    values, groups = _draw([*first, *second], cluster, replicates, seed)
+    comparisons = []
+    for measure in measures:
+        columns = [value[:, MEASURES.index(measure)] for value in values]
+        one, two = columns[: len(first)], columns[len(first) :]
+        difference, p_value = _estimate(groups, two, minus=one)
+        of_one, of_two = _estimate(groups, one)[0], _estimate(groups, two)[0]
+        comparisons.append(Comparison(measure, of_one, of_two, difference, p_value))
+    return comparisons
+
+
+def pooled_estimate(
+    tables: Sequence[pd.DataFrame],
+    measure: str = "eer",
+    *,
+    cluster: Cluster = "group",
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of a metric over several seeds, with an interval over seeds and trials together: see `compare`.
+
+    Raises:
+        LabError: the tables are not of the same trials, or a score is NaN.
+    """
+    values, groups = _draw(tables, cluster, replicates, seed)
+    return _estimate(groups, [value[:, MEASURES.index(measure)] for value in values])[0]
+
+
+def in_words(comparison: Comparison, first: str, second: str, title: str) -> str:
+    """One sentence about a comparison: who is better, by how much, how surely; or that no difference is shown.
+
+    Args:
+        comparison: what to tell.
+        first: name of the first detector.
+        second: name of the second detector.
+        title: name of the metric for people.
+    """
+    scale, unit = (100, " points") if comparison.measure in ("eer", "roc_auc") else (1, "")
+    low, high = (scale * bound for bound in comparison.difference.interval)
+    figures = f"{second} - {first} = {scale * comparison.difference.value:+.3g}{unit} ({low:+.3g} to {high:+.3g})"
+    figures += f", p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else ", p < 0.001"
+    if comparison.better:
+        return f"{title}: {second if comparison.better == 'second' else first} is better: {figures}."
+    return f"{title}: no difference shown: {figures}."
+
+
+def same_trials(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The tables in one order of trials.
+
+    Raises:
+        LabError: a trial is missing from a table, is there twice, or has another label; the message names some.
+    """
+    aligned = [table.sort_values(TRIAL, kind="stable").reset_index(drop=True) for table in tables]
+    keys = [pd.MultiIndex.from_frame(table[TRIAL]) for table in aligned]
+    for number, (table, index) in enumerate(zip(aligned, keys, strict=True)):
+        for other, what in (
+            (index[index.duplicated()], "are there more than once"),
+            (keys[0].difference(index), "are missing, though the first table has them"),
+            (index.difference(keys[0]), "are not in the first table"),
+        ):
+            if len(other):
+                names = ", ".join(str(key[-1]) for key in other[:3])
+                raise LabError(
+                    f"score table {number + 1}: {len(other)} trials {what}, such as {names}. "
+                    "Compare runs over the same data, split and settings of the corpus."
+                )
+        odd = table["label"] != aligned[0]["label"]
+        if odd.any():
+            raise LabError(f"score table {number + 1}: {odd.sum()} trials have another label than in the first table.")
+    return aligned
+
+
+class _Drawn(NamedTuple):
+    """Metrics ``(1 + R, len(MEASURES))`` of each table over the same draws, and the number of groups behind them."""
+
+    values: list[FloatArray]
+    groups: int
+
+
+def _draw(tables: Sequence[pd.DataFrame], cluster: Cluster, replicates: int, seed: int) -> _Drawn:
+    aligned = same_trials(tables)
+    group, names = pd.factorize(aligned[0][cluster], sort=True)
+    cells = [cells_of(table, (), group, math.nan)[0] for table in aligned]
+    values = resample(cells, len(names), replicates=replicates, seed=seed)
+    return _Drawn([value[:, 0] for value in values], int(cells[0].groups.min()))
+
+
+def _estimate(groups: int, seeds: Sequence[FloatArray], minus: Sequence[FloatArray] = ()) -> tuple[Estimate, float]:
+    """Mean over seeds, less the mean over those of another detector, and the p-value of its being zero.
+
+    Args:
+        groups: number of groups of trials.
+        seeds: of each seed the value, then its replicates ``(1 + R,)``.
+        minus: the same of the detector to subtract.
+    """
+    sides = [np.stack(side) for side in (seeds, minus) if side]
+    mean = sides[0].mean(axis=0) - (sides[1].mean(axis=0) if minus else 0)
+    value, drawn = float(mean[0]), mean[1:][~np.isnan(mean[1:])]
+    spreads = _between_seeds([side[:, 0] for side in sides])
+    if not spreads or len(drawn) < 2:
+        low, high = intervals_of(mean, groups)
+        return Estimate(value, Interval(float(low), float(high))), touches_zero(mean, groups)
+    spreads.append((float(drawn.var(ddof=1)), max(groups - 1, 1)))
+    variance = sum(spread for spread, _ in spreads)
+    if not variance:
+        return Estimate(value, Interval(value, value)), float(value == 0)
+    freedom = variance**2 / sum(spread**2 / number for spread, number in spreads)
+    error = math.sqrt(variance)
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    bottom = value - reach if minus else max(value - reach, 0.0)  # no metric is negative
+    return Estimate(value, Interval(bottom, value + reach)), float(2 * stats.t.sf(abs(value) / error, freedom))
+
+
+def _between_seeds(sides: Sequence[FloatArray]) -> list[tuple[float, int]]:
+    """Variance of each side's mean over seeds, and its degrees of freedom; none where there is one seed of each."""
+    known = {number: float(side.var(ddof=1)) for number, side in enumerate(sides) if len(side) > 1}
+    if not known:
+        return []
+    other = next(iter(known))
+    chosen = [number if number in known else other for number in range(len(sides))]
+    return [(known[one] / len(side), len(sides[one]) - 1) for side, one in zip(sides, chosen, strict=True)]

@@ -1,0 +1,137 @@
+"""An open run, and what the lab records of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made at run time
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from pytorch_lightning.loggers import MLFlowLogger
+
+from deepfake_lab.data.manifest import Manifest
+from deepfake_lab.tracking.registry import log_detector, register
+
+if TYPE_CHECKING:
+    from deepfake_lab.tracking.store import Tracking
+
+
+class RunLogger(MLFlowLogger):
+    """Lightning's MLflow logger, but the run ends when the lab says so, not when the first Trainer stage ends."""
+
+    def finalize(self, status: str = "success") -> None:
+        """Leaves the run open: testing and reporting follow training."""
+
+
+class Run:
+    """An open run: what the lab records of it, beside the metrics that Lightning sends to `logger`."""
+
+    def __init__(self, tracking: Tracking, run_id: str) -> None:
+        self.id = run_id
+        self.logger = RunLogger(tracking.experiment, tracking_uri=tracking.uri, run_id=run_id)
+        self._model_name = tracking.model_name
+        self._model_id: str | None = None
+
+    def log_config(self, config: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> None:
+        """Records a composed configuration as an artifact, and as parameters, which the UI compares.
+
+        Args:
+            config: all of it.
+            parameters: what of it somebody chose; by default all. A resumed run keeps those that it began with.
+        """
+        known = mlflow.get_run(self.id).data.params
+        if not known:
+            chosen = flatten(config if parameters is None else parameters)
+            mlflow.MlflowClient().log_batch(self.id, params=[Param(key, value[:6000]) for key, value in chosen.items()])
+        mlflow.log_dict(dict(config), "config_resumed.yaml" if known else "config.yaml")
+
+    def log_corpus(self, name: str, manifest: Manifest) -> None:
+        """Records the corpus as a data set, with a hash of its manifest."""
+        source = LocalArtifactDatasetSource(str(manifest.root.resolve()))
+        dataset = MetaDataset(source, name=name, digest=manifest.digest[:36])  # type: ignore[abstract]
+        try:
+            mlflow.log_input(dataset, context="training")
+        except MlflowException:  # jobs that begin together insert the same data set, which only one may do
+            mlflow.log_input(dataset, context="training")
+        mlflow.set_tag("corpus.sha256", manifest.digest)
+
+    def log_results(self, metrics: Mapping[str, float], step: int, description: str) -> None:
+        """Records final metrics, of the model too, and a Markdown description, which the UI shows first."""
+        self.log_metrics(metrics, step)
+        # the UI sets the cells of a table side by side, without any space
+        mlflow.set_tag(MLFLOW_RUN_NOTE, re.sub(r"(?<![-:]) \|(?=.)", " &emsp;|", description))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Records numbers that belong to the run as a whole, and to its model once there is one; NaN is left out."""
+        now = time.time_ns() // 1_000_000
+        numbers = [
+            Metric(name, value, now, step, model_id=self._model_id, run_id=self.id)
+            for name, value in metrics.items()
+            if value == value
+        ]
+        mlflow.MlflowClient().log_batch(self.id, metrics=numbers)
+
+    def log_detector(self, checkpoint: Path, epochs: int, corpus: str | None) -> None:
+        """Records a detector as a pyfunc model: `mlflow.pyfunc.load_model("runs:/ID/detector").predict(waves)`.
+
+        Args:
+            checkpoint: file of the detector.
+            epochs: how many it was trained. A resumed run that has not trained further records nothing.
+            corpus: name of the corpus whose registered model it becomes a version of; None registers nothing.
+        """
+        model = log_detector(self.id, checkpoint, epochs)
+        self._model_id = model.model_id
+        if corpus is not None and (name := self._model_name(corpus)):
+            register(model, name)
+
+    def log_folder(self, folder: Path, name: str) -> None:
+        """Records every file of a folder as artifacts under `name`."""
+        mlflow.log_artifacts(str(folder), name)
+
+    def log_file(self, path: Path) -> None:
+        """Records one file as an artifact."""
+        mlflow.log_artifact(str(path))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags."""
+        mlflow.set_tags(dict(tags))
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested configuration to dotted keys and text values.
+
+    Lists stay together as JSON. The class that a node makes is the value of the node's own key: `optim: Adam`.
+    """
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        if key == "_target_" and prefix:
+            flat[prefix[:-1]] = str(value).rpartition(".")[2]
+        elif isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list | dict) else str(value)
+    return flat
+
+
+def source_tags() -> dict[str, str]:
+    """The lab's git commit, and whether its files differ from it; empty where there is no git or no repository."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain"))).lower()}
+    except (OSError, subprocess.SubprocessError):
+        return {}
