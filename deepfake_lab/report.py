@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deepfake_lab.evaluation.cards import ModelCard
-    from deepfake_lab.evaluation.compare import Comparison
+    from deepfake_lab.evaluation.compare import Comparison, Estimate
     from deepfake_lab.evaluation.summary import Summary
 
 
@@ -85,11 +85,23 @@ def _report_compare(config: dict[str, Any]) -> None:
     settings = _settings(config)
     names = (_name(config["first"]), _name(config["second"]))
     split = config["split"] or "test"
-    _print_comparisons(compare(*sides.values(), **settings), names, f"{split}, all trials")
+    overall = compare(*sides.values(), **settings)
+    _print_comparisons(overall, names, f"{split}, all trials")
     attacks = attack_names(sides["first"][0])
     for attack in sorted(attacks[sides["first"][0]["label"] != BONAFIDE].unique()):
         parts = [[t[(t["label"] == BONAFIDE) | (attack_names(t) == attack)] for t in side] for side in sides.values()]
         _print_comparisons(compare(*parts, measures=("eer",), **settings), names, f"{split}, {attack} alone")
+    if config["output"]:
+        estimates = (overall[0].first, overall[0].second)
+        _draw_seeds(dict(zip(names, sides.values(), strict=True)), estimates, Path(config["output"]))
+
+
+def _draw_seeds(runs: dict[str, list[pd.DataFrame]], estimates: tuple[Estimate, Estimate], folder: Path) -> None:
+    from deepfake_lab.evaluation.plots.curves import seeds
+
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds(runs, dict(zip(runs, estimates, strict=True))).savefig(folder / "comparison.png", dpi=120)
+    print(f"Picture: {folder / 'comparison.png'}")
 
 
 def _report_promote(config: dict[str, Any]) -> None:
@@ -130,7 +142,7 @@ def _print_comparisons(comparisons: list[Comparison], names: tuple[str, str], ti
     from rich.console import Console
     from rich.table import Table
 
-    from deepfake_lab.evaluation.compare import Estimate, in_words
+    from deepfake_lab.evaluation.compare import in_words
     from deepfake_lab.evaluation.summary import TITLES
 
     def cell(estimate: Estimate, scale: float) -> str:

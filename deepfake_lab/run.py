@@ -105,7 +105,7 @@ def _tracked_run(
             task.detector.cache_embeddings(Path(config["embedding_cache"]))
         trainer = _build_trainer(config, tracked, callbacks)
         if "fit" in config["stages"]:
-            _fit(trainer, task, datamodule, run_dir)
+            _fit(config, trainer, task, datamodule)
             kept = _kept_metric(trainer, config["metric"])
         if "test" not in config["stages"]:
             _record_detector(run_dir, trainer, datamodule, tracked)
@@ -126,7 +126,7 @@ def _build_task(config: dict[str, Any]) -> DetectionTask:
         detector = load_detector(config["checkpoint"])
     else:
         detector = build_detector(config["model"])
-        if not config["resume"]:  # whose weights are in its checkpoint
+        if not _last_checkpoint(config).is_file():  # where there is one, it has them all
             detector.load_pretrained()
     if detector.window_s != config["loader"]["window_s"]:
         raise LabError(
@@ -150,7 +150,12 @@ def _kept_metric(trainer: pl.Trainer, metric: str) -> float:
     return float(trainer.callback_metrics[metric] if best is None else best)
 
 
-def _fit(trainer: pl.Trainer, task: DetectionTask, datamodule: CorpusDataModule, run_dir: Path) -> None:
+def _last_checkpoint(config: dict[str, Any]) -> Path:
+    """Where an interrupted run goes on from."""
+    return Path(config["run_dir"]) / "checkpoints" / "last.ckpt"
+
+
+def _fit(config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datamodule: CorpusDataModule) -> None:
     """Trains the detector, or weighs the members of an ensemble on dev, and leaves it, alone, as `detector.ckpt`."""
     from deepfake_lab.checkpoint import load_detector, save_detector
     from deepfake_lab.evaluation.fuse import fit_ensemble
@@ -161,12 +166,12 @@ def _fit(trainer: pl.Trainer, task: DetectionTask, datamodule: CorpusDataModule,
         fit_ensemble(task.detector, datamodule.val_dataloader())
         trainer.validate(task, datamodule=datamodule, verbose=False)  # which calibrates it
     else:
-        last = run_dir / "checkpoints" / "last.ckpt"
+        last = _last_checkpoint(config)
         trainer.fit(task, datamodule=datamodule, ckpt_path=last if last.is_file() else None, weights_only=True)
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if best:  # without a checkpoint callback the last epoch has to do
             task.detector.load_state_dict(load_detector(best).state_dict())
-    save_detector(task.detector, run_dir / "detector.ckpt")
+    save_detector(task.detector, Path(config["run_dir"]) / "detector.ckpt")
 
 
 def _record_detector(run_dir: Path, trainer: pl.Trainer, datamodule: CorpusDataModule, tracked: Run) -> None:

@@ -90,8 +90,6 @@ def _check(config: Mapping[str, Any]) -> None:
         raise LabError(f"metric={metric}: a sweep chooses on dev alone; what has chosen a detector cannot judge it.")
     if metric not in known and not metric.startswith("dev/loss/"):
         raise LabError(f"metric={metric}: no such metric. {suggestion(metric, known)}Choices: {', '.join(known)}.")
-    if config["mode"] not in ("min", "max"):
-        raise LabError(f"mode={config['mode']}: min or max.")
     if "fit" not in config["stages"] or config["resume"] is not None:
         raise LabError("a sweep trains: stages must hold fit, and resume is for single runs.")
     devices = config["trainer"].get("devices", 1)

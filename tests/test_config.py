@@ -75,7 +75,12 @@ def test_what_every_choice_describes_can_be_built(compose, choice, tmp_path, mon
     for group in ("data", "loss", "tracking"):
         assert config.build(plain[group]) is not None
     callbacks = [config.build(node) for node in plain["callbacks"].values()]
-    assert {type(callback).__name__ for callback in callbacks} == {"ModelCheckpoint", "EarlyStopping", "ProgressReport"}
+    assert {type(callback).__name__ for callback in callbacks} == {
+        "ModelCheckpoint",
+        "EarlyStopping",
+        "ProgressReport",
+        "LearningCurves",
+    }
 
 
 def test_a_model_brings_its_usual_frontend_and_the_command_line_overrides_it(compose):

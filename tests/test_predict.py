@@ -150,7 +150,7 @@ def test_first_windows_give_the_scores_that_the_run_reported(lab, toy_run):
                 os.path.basename(row["path"]).removesuffix(".flac"): float(row["score"]) for row in csv.DictReader(file)
             }
         assert set(scores) == set(table.index)
-        np.testing.assert_allclose([scores[key] for key in table.index], table["score"], atol=1e-5)
+        np.testing.assert_allclose([scores[key] for key in table.index], table["score"], rtol=1e-5, atol=1e-5)
 
 
 class TestFiles:

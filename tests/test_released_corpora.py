@@ -22,7 +22,7 @@ def wild(lab):
 
 def evaluate(lab, toy_run, *settings):
     checkpoint = f"checkpoint={toy_run / 'detector.ckpt'}"
-    return lab("run", "experiment=toy", "stages=[test]", checkpoint, "loader.window_s=0.2", *settings)
+    return lab("run", "experiment=toy", "stages=[test]", checkpoint, *settings)
 
 
 def test_prepare_says_what_there_is_and_what_it_is_good_for(lab, wild):

@@ -51,9 +51,10 @@ def test_a_comparison_says_who_is_better(lab, runs):
 
 def test_patterns_stand_for_seeds(lab, runs):
     runs("seed0", 0.0), runs("seed1", 0.3)
-    status, printed = lab("report", "what=compare", "first=first", "second=seed*", "replicates=50")
+    status, printed = lab("report", "what=compare", "first=first", "second=seed*", "replicates=50", "output=drawn")
     assert status == 0, printed
     assert "seed*" in printed
+    assert (lab.folder / "drawn" / "comparison.png").is_file()
 
 
 @pytest.mark.parametrize(

@@ -314,12 +314,14 @@ def test_bf16_trains(lab):
     assert pd.notna(lab.mlflow_runs().iloc[0]["metrics.test/eer"])
 
 
-def test_help_stays_clear_of_heavy_libraries():
+@pytest.mark.parametrize("command", ["run", "sweep", "benchmark"])
+def test_help_stays_clear_of_heavy_libraries(command):
+    heavy = {"torch", "mlflow", "optuna", "pandas", "matplotlib", "scipy"}
     listing = (
-        "import sys, runpy; sys.argv = ['run', '--help']\n"
-        "try: runpy.run_module('deepfake_lab.run', run_name='__main__')\n"
+        f"import sys, runpy; sys.argv = ['{command}', '--help']\n"
+        f"try: runpy.run_module('deepfake_lab.{command}', run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "print('loaded:', sorted({'torch', 'mlflow', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))"
+        f"print('loaded:', sorted({heavy} & set(sys.modules)))"
     )
     printed = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True).stdout
     assert "model: " in printed

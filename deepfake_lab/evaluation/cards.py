@@ -87,7 +87,7 @@ def _macs(detector: Detector) -> float:
     """
     wave = torch.zeros(1, detector.window_samples, device=detector.eer_threshold.device)
     with _without_fast_path(), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        features = detector.frontend(detector.treatment(wave))
+        features = detector.features(wave)
         copy.deepcopy(detector.encoder).to("meta")(features.to("meta"))
     return float(counter.get_total_flops()) / 2 + detector.encoder.embedding_dim
 

@@ -13,11 +13,13 @@ from scipy import stats
 from deepfake_lab.evaluation.bootstrap import Interval, intervals_of, resample, touches_zero
 from deepfake_lab.evaluation.breakdown import Cluster, cells_of
 from deepfake_lab.evaluation.cells import MEASURES
-from deepfake_lab.metrics.ranking import FloatArray
+from deepfake_lab.metrics.ranking import MISS_WEIGHT, FloatArray
 from deepfake_lab.types import LabError
 
 SIGNIFICANT = 0.05
 LOWER_IS_BETTER = ("eer", "min_dcf", "act_dcf", "cllr")
+HIGHEST = {"act_dcf": 1 + MISS_WEIGHT, "cllr": math.inf}
+"""Largest value of the metrics that exceed 1."""
 TRIAL = ["corpus", "split", "key"]
 """What tells trials of pooled tables apart."""
 
@@ -88,7 +90,7 @@ def compare(
         columns = [value[:, MEASURES.index(measure)] for value in values]
         one, two = columns[: len(first)], columns[len(first) :]
         difference, p_value = _estimate(groups, two, minus=one)
-        of_one, of_two = _estimate(groups, one)[0], _estimate(groups, two)[0]
+        of_one, of_two = (_bounded(_estimate(groups, side)[0], measure) for side in (one, two))
         comparisons.append(Comparison(measure, of_one, of_two, difference, p_value))
     return comparisons
 
@@ -107,7 +109,7 @@ def pooled_estimate(
         LabError: the tables are not of the same trials, or a score is NaN.
     """
     values, groups = _draw(tables, cluster, replicates, seed)
-    return _estimate(groups, [value[:, MEASURES.index(measure)] for value in values])[0]
+    return _bounded(_estimate(groups, [value[:, MEASURES.index(measure)] for value in values])[0], measure)
 
 
 def in_words(comparison: Comparison, first: str, second: str, title: str) -> str:
@@ -191,8 +193,13 @@ def _estimate(groups: int, seeds: Sequence[FloatArray], minus: Sequence[FloatArr
     freedom = variance**2 / sum(spread**2 / number for spread, number in spreads)
     error = math.sqrt(variance)
     reach = float(stats.t.ppf(0.975, freedom)) * error
-    bottom = value - reach if minus else max(value - reach, 0.0)  # no metric is negative
-    return Estimate(value, Interval(bottom, value + reach)), float(2 * stats.t.sf(abs(value) / error, freedom))
+    return Estimate(value, Interval(value - reach, value + reach)), float(2 * stats.t.sf(abs(value) / error, freedom))
+
+
+def _bounded(estimate: Estimate, measure: str) -> Estimate:
+    """An estimate whose interval stays within what the metric can be."""
+    low, high = estimate.interval
+    return Estimate(estimate.value, Interval(max(low, 0.0), min(high, HIGHEST.get(measure, 1.0))))
 
 
 def _between_seeds(sides: Sequence[FloatArray]) -> list[tuple[float, int]]:

@@ -13,6 +13,23 @@ FRONTENDS = (
 )
 
 
+def small_detector(treatment: dict, frontend: dict, window_s: float = 4.0) -> dict:
+    """Configuration of a CRNN of a few hundred parameters."""
+    return {
+        "_target_": "deepfake_lab.models.detector.Detector",
+        "treatment": {"_target_": "deepfake_lab.models.treatment.Treatment", **treatment},
+        "frontend": frontend,
+        "encoder": {
+            "_target_": "deepfake_lab.models.crnn.CRNN",
+            "_partial_": True,
+            "widths": [4, 4, 4, 4],
+            "hidden": 4,
+            "embedding_dim": 4,
+        },
+        "window_s": window_s,
+    }
+
+
 def hiss_and_tones(number: int) -> tuple[torch.Tensor, torch.Tensor]:
     """So many waveforms of half a second, by turns hiss and tones, and their labels 0 and 1."""
     label = torch.arange(number) % 2
@@ -35,21 +52,7 @@ def make_detectors(folder: Path, windows_s=(0.4, 0.4), trims=(False, False)) -> 
     paths = []
     for number, (frontend, window_s, trim) in enumerate(zip(FRONTENDS, windows_s, trims, strict=True)):
         torch.manual_seed(number)
-        detector = build_detector(
-            {
-                "_target_": "deepfake_lab.models.detector.Detector",
-                "treatment": {"_target_": "deepfake_lab.models.treatment.Treatment", "trim": trim, "level_db": -20.0},
-                "frontend": frontend,
-                "encoder": {
-                    "_target_": "deepfake_lab.models.crnn.CRNN",
-                    "_partial_": True,
-                    "widths": [4, 4, 4, 4],
-                    "hidden": 4,
-                    "embedding_dim": 4,
-                },
-                "window_s": window_s,
-            }
-        )
+        detector = build_detector(small_detector({"trim": trim, "level_db": -20.0}, frontend, window_s))
         train(detector)
         detector.calibrate(2.0 + number, 0.5 - number)
         paths.append(folder / f"{number}.ckpt")

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from make_detectors import FRONTENDS, small_detector
 
 from deepfake_lab.checkpoint import build_detector, load_detector, save_detector
 from deepfake_lab.models.treatment import Treatment
@@ -58,18 +59,7 @@ def test_impossible_bands_are_refused(band):
 
 
 def test_a_detector_hears_treated_audio_and_its_checkpoint_knows(tmp_path):
-    config = {
-        "_target_": "deepfake_lab.models.detector.Detector",
-        "treatment": {"_target_": "deepfake_lab.models.treatment.Treatment", "band_hz": [0.0, 1000.0], "trim": True},
-        "frontend": {"_target_": "deepfake_lab.frontends.mel.Mel", "bins": 16},
-        "encoder": {
-            "_target_": "deepfake_lab.models.crnn.CRNN",
-            "_partial_": True,
-            "widths": [4, 4, 4, 4],
-            "hidden": 4,
-            "embedding_dim": 4,
-        },
-    }
+    config = small_detector({"band_hz": [0.0, 1000.0], "trim": True}, FRONTENDS[0])
     detector = build_detector(config).eval()
     wave = torch.randn(1, 16_000)
     plain = build_detector({key: value for key, value in config.items() if key != "treatment"}).eval()
