@@ -245,10 +245,10 @@ def _command(folder: Path, told: Mapping[str, Sequence[str]]) -> Callable[[Job],
 
 def _report(plan: Plan, folder: Path, replicates: int, tracked: Run) -> None:
     """Writes, prints and records what has been found so far."""
-    from deepfake_lab.evaluation.document import print_page, to_markdown
     from deepfake_lab.evaluation.leaderboard import rank, read_candidates
-    from deepfake_lab.evaluation.leaderboard_page import leaderboard_page, write_leaderboard
     from deepfake_lab.evaluation.matrix import report_matrices
+    from deepfake_lab.evaluation.pages.document import print_page, to_markdown
+    from deepfake_lab.evaluation.pages.leaderboard import leaderboard_page, write_leaderboard
 
     if len(plan.corpora) > 1:
         name, page = "matrix", report_matrices(folder, folder, replicates=replicates)

@@ -40,7 +40,7 @@ def report(composed: DictConfig) -> None:
 
 def _report_run(config: dict[str, Any]) -> None:
     """Writes the report of a run anew, from its score tables."""
-    from deepfake_lab.evaluation.origin import Origin
+    from deepfake_lab.evaluation.pages.origin import Origin
     from deepfake_lab.evaluation.report import print_summary, read_notes, read_scores, write_report
 
     folder = _folder(_needed(config, "run"))
@@ -58,7 +58,7 @@ def _report_scores(config: dict[str, Any]) -> None:
     """Reports on scores that any system has left in a file."""
     import pandas as pd
 
-    from deepfake_lab.evaluation.origin import Origin
+    from deepfake_lab.evaluation.pages.origin import Origin
     from deepfake_lab.evaluation.report import print_summary, write_report
 
     table = _foreign(config, "scores", "key", "test")
@@ -235,8 +235,8 @@ def _needed(config: dict[str, Any], key: str) -> Any:  # noqa: ANN401  # a name,
 
 def _report_matrix(config: dict[str, Any]) -> None:
     """Writes the cross-corpus matrix of a benchmark anew, from the score tables of its runs."""
-    from deepfake_lab.evaluation.document import print_page
     from deepfake_lab.evaluation.matrix import report_matrices
+    from deepfake_lab.evaluation.pages.document import print_page
 
     folder = _folder(_needed(config, "run"))
     settings = {name: config[name] for name in ("cluster", "replicates", "seed")}

@@ -189,9 +189,9 @@ def _evaluate(
     """Scores dev and test with the detector, reports and records what it is worth."""
     import pandas as pd
 
-    from deepfake_lab.evaluation.origin import Origin
+    from deepfake_lab.evaluation.pages.origin import Origin
+    from deepfake_lab.evaluation.pages.run import LEARNED_NOTHING
     from deepfake_lab.evaluation.report import write_report
-    from deepfake_lab.evaluation.run_page import LEARNED_NOTHING
     from deepfake_lab.evaluation.sanity import learned_nothing
     from deepfake_lab.evaluation.scores import score_table
     from deepfake_lab.evaluation.summary import summarize

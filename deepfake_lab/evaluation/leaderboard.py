@@ -15,7 +15,7 @@ import pandas as pd
 from deepfake_lab.benchmarking.jobs import Failure, Outcome, Plan, failures, mlflow_run_id
 from deepfake_lab.evaluation.bootstrap import Interval
 from deepfake_lab.evaluation.compare import SIGNIFICANT, Estimate, compare, pooled_estimate
-from deepfake_lab.evaluation.document import Link, percent, points
+from deepfake_lab.evaluation.pages.document import Link, percent, points
 from deepfake_lab.evaluation.report import read_scores
 from deepfake_lab.evaluation.scores import by_class
 from deepfake_lab.metrics.functional import eer

@@ -20,8 +20,8 @@ from deepfake_lab.evaluation.audit.overlap import between_corpora
 from deepfake_lab.evaluation.bootstrap import Interval
 from deepfake_lab.evaluation.breakdown import Cluster
 from deepfake_lab.evaluation.compare import Estimate, pooled_estimate
-from deepfake_lab.evaluation.document import percent, picture, write_page
-from deepfake_lab.evaluation.html import Listing, Page, Picture, Section, Table
+from deepfake_lab.evaluation.pages.document import percent, picture, write_page
+from deepfake_lab.evaluation.pages.html import Listing, Page, Picture, Section, Table
 from deepfake_lab.evaluation.report import read_scores
 from deepfake_lab.types import LabError
 

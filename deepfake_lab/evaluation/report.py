@@ -10,11 +10,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from deepfake_lab.evaluation.html import render
 from deepfake_lab.evaluation.official import write_official
-from deepfake_lab.evaluation.origin import Origin
-from deepfake_lab.evaluation.pictures import pictures
-from deepfake_lab.evaluation.run_page import LEARNED_NOTHING, run_page
+from deepfake_lab.evaluation.pages.html import render
+from deepfake_lab.evaluation.pages.origin import Origin
+from deepfake_lab.evaluation.pages.pictures import pictures
+from deepfake_lab.evaluation.pages.run import LEARNED_NOTHING, run_page
 from deepfake_lab.evaluation.scores import read_table, write_table
 from deepfake_lab.evaluation.summary import Summary
 from deepfake_lab.types import LabError

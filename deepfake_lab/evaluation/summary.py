@@ -10,6 +10,7 @@ import pandas as pd
 from deepfake_lab.evaluation.bootstrap import Interval, chance_eer_interval
 from deepfake_lab.evaluation.breakdown import ALL, FEW_GROUPS, Cluster, breakdown, interval_in
 from deepfake_lab.evaluation.cells import MEASURES
+from deepfake_lab.evaluation.pages.document import markdown_table
 from deepfake_lab.evaluation.scores import by_class
 from deepfake_lab.metrics.functional import act_dcf, cllr, detection_metrics
 from deepfake_lab.types import SPLITS, Split
@@ -159,14 +160,14 @@ class Summary:
         parts = [f"> **Note:** {note}\n" for note in self.notes]
         if self.control:
             parts.append("> **Control:** labels were permuted on purpose; an honest pipeline lies within chance.\n")
-        parts.append(_table(self.header(), self.rows()))
+        parts.append(markdown_table(self.header(), self.rows()) + "\n")
         decisions = "No decisions: the detector brings no threshold, and there is no dev split to take one from."
         if self.decides:
             decisions = f"Decisions: bona fide if score >= {self.threshold:.4f}, the threshold of equal errors on dev."
         parts.append(f"{decisions} Positive class: fake. Intervals (95 %): bootstrap over groups.\n")
         for condition in self.conditions():
             parts.append(f"EER % (95 % interval) by {condition}{_AGAINST.get(condition, '')}:\n")
-            parts.append(_table((condition, *self.splits), self.condition_rows(condition)))
+            parts.append(markdown_table((condition, *self.splits), self.condition_rows(condition)) + "\n")
         parts += [f"- {remark}\n" for remark in self.remarks()]
         return "\n".join(parts)
 
@@ -239,8 +240,3 @@ def _eer(row: pd.Series[float]) -> str:
 
 def _percent(interval: Interval) -> str:
     return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from deepfake_lab.benchmarking.jobs import Failure, Job, Outcome, Plan
 from deepfake_lab.evaluation.compare import compare, pooled_estimate
-from deepfake_lab.evaluation.document import Link, to_markdown
-from deepfake_lab.evaluation.html import render
 from deepfake_lab.evaluation.leaderboard import Candidate, Trained, holm, in_words, rank, read_candidates, to_frame
-from deepfake_lab.evaluation.leaderboard_page import figure, leaderboard_page
+from deepfake_lab.evaluation.pages.document import Link, to_markdown
+from deepfake_lab.evaluation.pages.html import render
+from deepfake_lab.evaluation.pages.leaderboard import figure, leaderboard_page
 from deepfake_lab.evaluation.scores import by_class, write_table
 from deepfake_lab.metrics.functional import eer
 

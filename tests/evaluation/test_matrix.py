@@ -6,8 +6,8 @@ import pytest
 
 from deepfake_lab.benchmarking.jobs import Job, Outcome, Plan
 from deepfake_lab.data.manifest import Manifest
-from deepfake_lab.evaluation.document import to_markdown
 from deepfake_lab.evaluation.matrix import MARK, Side, in_words, read_matrices, report_matrices, shared_by
+from deepfake_lab.evaluation.pages.document import to_markdown
 from deepfake_lab.evaluation.scores import by_class, read_table, write_table
 from deepfake_lab.metrics.functional import eer
 from deepfake_lab.types import LabError

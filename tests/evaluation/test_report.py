@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfake_lab.evaluation.origin import Origin
+from deepfake_lab.evaluation.pages.origin import Origin
 from deepfake_lab.evaluation.report import Notes, read_notes, read_scores, write_report
 from deepfake_lab.evaluation.summary import summarize
 from deepfake_lab.types import LabError

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from deepfake_lab.evaluation.audit.audit import Audit, Shortcuts
 from deepfake_lab.evaluation.audit.cues import CUE_GROUPS
 from deepfake_lab.evaluation.audit.overlap import COMPARED
 from deepfake_lab.evaluation.audit.shortcuts import ALL_CUES, Outcome, Probe, joint
+from deepfake_lab.evaluation.pages.html import Table
 from deepfake_lab.types import SPLITS, Split
 
 SHORTCUT_MARK = "!"
 CROSS_VALIDATED_MARK = "*"
-
-
-class Table(NamedTuple):
-    """Cells of text under a header; `note` says how to read them."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    note: str
 
 
 def tables(audit: Audit, *, intervals: bool = True) -> list[Table]:
@@ -56,7 +46,7 @@ def contents_table(audit: Audit) -> Table:
         "Groups must not cross splits, and are what is independent of one another. New systems are those that train "
         "lacks. Noise: range of the noise floors of bona fide speech, 5th to 95th percentile."
     )
-    return Table("Contents", header, rows, note)
+    return Table("Contents", header, rows, note=note)
 
 
 def shortcut_table(audit: Audit, *, intervals: bool = True) -> Table:
@@ -73,7 +63,7 @@ def shortcut_table(audit: Audit, *, intervals: bool = True) -> Table:
         f"shortcut either; {SHORTCUT_MARK} marks one: below {100 * audit.threshold:g}, and not by chance."
     )
     title = "Shortcuts: cues that are not about synthesis"
-    return Table(title, header, rows if columns else [], note if columns else _NOTHING_TO_PROBE)
+    return Table(title, header, rows if columns else [], note=note if columns else _NOTHING_TO_PROBE)
 
 
 def system_table(audit: Audit) -> Table:
@@ -82,7 +72,7 @@ def system_table(audit: Audit) -> Table:
     names = sorted({name for _, systems in columns for name in systems})
     rows = [(name, *(f"{100 * found[name]:.1f}" if name in found else "-" for _, found in columns)) for name in names]
     note = "EER in % of all cues together, each system against all bona fide utterances of the split."
-    return Table("Shortcuts by synthesis system", ("system", *(name for name, _ in columns)), rows, note)
+    return Table("Shortcuts by synthesis system", ("system", *(name for name, _ in columns)), rows, note=note)
 
 
 def overlap_table(audit: Audit) -> Table:
@@ -97,7 +87,7 @@ def overlap_table(audit: Audit) -> Table:
         "identities) and recordings on both sides make results look better than they are; speakers on both sides: "
         "results do not speak of new voices."
     )
-    return Table("Overlap", ("between", *COMPARED.values()), rows, note)
+    return Table("Overlap", ("between", *COMPARED.values()), rows, note=note)
 
 
 _NOTHING_TO_PROBE = "No split holds enough of both classes: there is nothing to tell apart."

@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 Alarm = Literal["fine", "doubt", "bad"]
+
+
+class Alarming(str):
+    """Words in a table that are not to be overlooked."""
+
+    def __html__(self) -> str:
+        """As templates write it."""
+        return Markup('<strong class="alarming">{}</strong>').format(str(self))
 
 
 @dataclass(frozen=True)
@@ -22,12 +31,14 @@ class Table:
         header: names of the columns.
         rows: cells.
         folded: whether a reader must open it, as something long.
+        note: how to read it.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     folded: bool = False
+    note: str = ""
     kind: ClassVar[str] = "table"
 
 

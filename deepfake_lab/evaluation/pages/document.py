@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 
 from deepfake_lab.data.files import whole
 from deepfake_lab.evaluation.compare import Estimate
-from deepfake_lab.evaluation.html import Page, Picture, Section, Table, render
+from deepfake_lab.evaluation.pages.html import Page, Picture, Section, Table, render
 
 _WIDE: Final = 140  # columns of a terminal below which tables would be torn
 _DPI: Final = 144
@@ -65,7 +65,7 @@ def to_markdown(page: Page, name: str) -> str:
         for part in section.parts:
             match part:
                 case Table():
-                    lines += [part.title, _table(part.header, part.rows)]
+                    lines += [part.title, markdown_table(part.header, part.rows), part.note]
                 case Picture():
                     lines += [f"![{part.alt}]({files[id(part)]})", part.caption]
                 case _:
@@ -94,6 +94,12 @@ def print_page(page: Page) -> None:
                 console.print(f"{part.title}\n{part.text}", highlight=False, markup=False, soft_wrap=True)
         if parts and section.text:
             console.print(f"{section.text}\n", style="dim", highlight=False, markup=False)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown; the first column names the rows."""
+    lines = [header, ("---", *["---:"] * (len(header) - 1)), *([_cell(one) for one in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def percent(estimate: Estimate) -> str:
@@ -130,11 +136,6 @@ def _pictures(page: Page, name: str) -> Iterator[tuple[str, Picture]]:
 
 def _listed(texts: Sequence[str]) -> str:
     return "\n".join(f"- {text}" for text in texts)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ("---", *["---:"] * (len(header) - 1)), *([_cell(one) for one in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:

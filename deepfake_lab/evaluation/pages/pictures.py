@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from deepfake_lab.evaluation.html import Picture
+from deepfake_lab.evaluation.pages.html import Picture
 from deepfake_lab.evaluation.plots.conditions import crossed, forest, heat_map
 from deepfake_lab.evaluation.plots.curves import det, roc
 from deepfake_lab.evaluation.plots.decisions import confusion_matrix, reliability_diagram, score_distributions

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from deepfake_lab.evaluation.breakdown import FEW_GROUPS
 from deepfake_lab.evaluation.compare import Estimate
-from deepfake_lab.evaluation.document import duration, percent, picture, write_page
-from deepfake_lab.evaluation.html import Listing, Page, Section, Table
 from deepfake_lab.evaluation.leaderboard import Candidate, Leaderboard, in_words, to_frame
+from deepfake_lab.evaluation.pages.document import duration, percent, picture, write_page
+from deepfake_lab.evaluation.pages.html import Listing, Page, Section, Table
 from deepfake_lab.evaluation.plots.style import BLUE
 from deepfake_lab.evaluation.scores import by_class
 from deepfake_lab.metrics.functional import eer

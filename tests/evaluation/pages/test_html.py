@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from deepfake_lab.evaluation.html import Listing, Page, Picture, Section, Table, render
+from deepfake_lab.evaluation.pages.html import Listing, Page, Picture, Section, Table, render
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
 VOID = {"meta", "img", "br"}

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from deepfake_lab.evaluation.html import Picture
-from deepfake_lab.evaluation.origin import Origin
-from deepfake_lab.evaluation.run_page import run_page
+from deepfake_lab.evaluation.pages.html import Picture
+from deepfake_lab.evaluation.pages.origin import Origin
+from deepfake_lab.evaluation.pages.run import run_page
 from deepfake_lab.evaluation.summary import summarize
 
 

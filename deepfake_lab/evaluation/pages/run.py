@@ -10,8 +10,8 @@ import pandas as pd
 
 from deepfake_lab.evaluation.bootstrap import Interval
 from deepfake_lab.evaluation.breakdown import CONDITIONS, FEW_GROUPS, interval_in
-from deepfake_lab.evaluation.html import Alarm, Listing, Page, Picture, Section, Table
-from deepfake_lab.evaluation.origin import Origin
+from deepfake_lab.evaluation.pages.html import Alarm, Listing, Page, Picture, Section, Table
+from deepfake_lab.evaluation.pages.origin import Origin
 from deepfake_lab.evaluation.sanity import CHANCE
 from deepfake_lab.evaluation.summary import ABSENT, TITLES, Summary
 
@@ -44,7 +44,7 @@ def run_page(summary: Summary, pictures: Mapping[str, Picture], origin: Origin) 
 
     Args:
         summary: numbers, notes.
-        pictures: those of `deepfake_lab.evaluation.pictures`, by name.
+        pictures: those of `deepfake_lab.evaluation.pages.pictures`, by name.
         origin: where the scores come from.
     """
 
