@@ -10,6 +10,7 @@ import pandas as pd
 from deepfake_lab.evaluation.bootstrap import Interval, chance_eer_interval
 from deepfake_lab.evaluation.breakdown import ALL, FEW_GROUPS, Cluster, breakdown, interval_in
 from deepfake_lab.evaluation.cells import MEASURES
+from deepfake_lab.evaluation.operating import OperatingPoint, Rate, operating_points
 from deepfake_lab.evaluation.pages.document import markdown_table
 from deepfake_lab.evaluation.scores import by_class
 from deepfake_lab.metrics.functional import act_dcf, cllr, detection_metrics
@@ -49,6 +50,7 @@ class Summary:
             weights that others trained.
         counts: confusion matrix of each split, by the names of `COUNTS`.
         raw: `act_dcf` and `cllr` of the scores before calibration, of each split.
+        points: operating points: see `deepfake_lab.evaluation.operating`.
         chance: where the EER of scores that know nothing lies, in each split; of a control only.
         control: whether the labels were permuted on purpose.
         notes: remarks that belong beside the numbers, such as warnings about the corpus.
@@ -59,6 +61,7 @@ class Summary:
     threshold: float
     counts: dict[Split, dict[str, float]]
     raw: dict[Split, dict[str, float]]
+    points: tuple[OperatingPoint, ...] = ()
     chance: dict[Split, Interval] = field(default_factory=dict)
     control: bool = False
     notes: tuple[str, ...] = ()
@@ -137,6 +140,22 @@ class Summary:
                 found.setdefault(str(row["cell"]), {})[split] = _eer(row)
         return [(name, *(cells.get(split, ABSENT) for split in self.splits)) for name, cells in found.items()]
 
+    def point_header(self) -> tuple[str, ...]:
+        """First line of the table of operating points."""
+        errors = (f"{error}, {split}" for split in self.splits for error in ("real called fake", "fakes accepted"))
+        return ("threshold for", "score", *errors)
+
+    def point_rows(self) -> list[tuple[str, ...]]:
+        """Errors in % with intervals (cells) at each operating point (a row)."""
+        return [
+            (
+                point.name,
+                f"{point.threshold:.3f}",
+                *(_rate(errors.get(split)) for split in self.splits for errors in (point.misses, point.false_alarms)),
+            )
+            for point in self.points
+        ]
+
     def remarks(self) -> list[str]:
         """What a reader must know of the intervals and of the hardest cells."""
         few = [split for split in self.splits if self.whole(split)["groups"] < FEW_GROUPS]
@@ -165,6 +184,9 @@ class Summary:
         if self.decides:
             decisions = f"Decisions: bona fide if score >= {self.threshold:.4f}, the threshold of equal errors on dev."
         parts.append(f"{decisions} Positive class: fake. Intervals (95 %): bootstrap over groups.\n")
+        if self.points:
+            parts.append("Errors in % (95 % interval) at thresholds for other purposes:\n")
+            parts.append(markdown_table(self.point_header(), self.point_rows()) + "\n")
         for condition in self.conditions():
             parts.append(f"EER % (95 % interval) by {condition}{_AGAINST.get(condition, '')}:\n")
             parts.append(markdown_table((condition, *self.splits), self.condition_rows(condition)) + "\n")
@@ -213,7 +235,8 @@ def summarize(
                 real, fake = by_class(trials)
                 chance[split] = chance_eer_interval(len(real), len(fake), replicates=replicates, seed=seed)
     cells = breakdown(table, threshold, cluster=cluster, replicates=replicates, seed=seed)
-    return Summary(cells, threshold, counts, raw, chance, control)
+    points = operating_points(table, threshold, cluster=cluster, replicates=replicates, seed=seed)
+    return Summary(cells, threshold, counts, raw, tuple(points), chance, control)
 
 
 def _named(split: Split, measure: str, row: pd.Series[float], condition: str = "") -> dict[str, float]:
@@ -236,6 +259,10 @@ def _with_interval(row: pd.Series[float], measure: str) -> str:
 
 def _eer(row: pd.Series[float]) -> str:
     return ABSENT if math.isnan(row["eer"]) else f"{100 * row['eer']:.2f} ({_percent(interval_in(row, 'eer'))})"
+
+
+def _rate(rate: Rate | None) -> str:
+    return ABSENT if rate is None else f"{100 * rate.value:.1f} ({_percent(rate.interval)})"
 
 
 def _percent(interval: Interval) -> str:

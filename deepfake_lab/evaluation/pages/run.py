@@ -61,7 +61,7 @@ def run_page(summary: Summary, pictures: Mapping[str, Picture], origin: Origin) 
         reasons=list(_reasons(summary)),
         warnings=summary.notes,
         sections=[
-            Section("Results", [results, glossary], _decisions(summary)),
+            Section("Results", [results, *_points(summary), glossary], _decisions(summary)),
             Section("Where it fails", [*drawn("conditions", "attack_codec"), *_breakdown(summary)], _AGAINST),
             Section("Scores and errors", drawn("score_distributions", "det", "roc", "confusion_matrix")),
             Section("What its probabilities are worth", drawn("reliability")),
@@ -69,6 +69,12 @@ def run_page(summary: Summary, pictures: Mapping[str, Picture], origin: Origin) 
             Section("Do it again", _recipe(origin)),
         ],
     )
+
+
+def _points(summary: Summary) -> Iterator[Table]:
+    if summary.points:
+        note = "Errors in % with 95 % intervals. Thresholds come from dev, or from costs alone, never from test."
+        yield Table("Thresholds for other purposes", summary.point_header(), summary.point_rows(), note=note)
 
 
 _AGAINST: Final = "Each attack is measured against all real recordings of its split; other cells against their own."
