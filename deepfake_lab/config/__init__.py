@@ -1,0 +1,25 @@
+"""Configuration: schema, checks before any work, and the way every command starts."""
+
+from deepfake_lab.config.checks import build, check_targets, chosen, resolved, resumed, suggestion
+from deepfake_lab.config.launch import USER_ERROR, compose, explain, launch, quoted
+from deepfake_lab.config.multirun import PARENT_RUN_VARIABLE, MultirunParent
+from deepfake_lab.config.schema import CONF, BenchmarkConfig, RunConfig
+
+__all__ = [
+    "CONF",
+    "PARENT_RUN_VARIABLE",
+    "USER_ERROR",
+    "BenchmarkConfig",
+    "MultirunParent",
+    "RunConfig",
+    "build",
+    "check_targets",
+    "chosen",
+    "compose",
+    "explain",
+    "launch",
+    "quoted",
+    "resolved",
+    "resumed",
+    "suggestion",
+]

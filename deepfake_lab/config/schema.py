@@ -1,0 +1,179 @@
+"""Schema of the top level of every command's configuration, and where the configuration lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = next(folder for folder in (_PACKAGE.parent / "conf", _PACKAGE / "conf") if (folder / "run.yaml").is_file())
+"""Folder of the configuration: beside the package in a clone, inside it in a wheel."""
+
+
+@dataclass
+class Prior:
+    """What is believed before listening."""
+
+    spoof: float = 0.5  # probability that a recording is fake
+
+
+@dataclass
+class RunConfig:
+    """Top level of `conf/run.yaml`; the groups are checked against the signatures of what they configure."""
+
+    data: Any = MISSING
+    treatment: Any = MISSING
+    frontend: Any = MISSING
+    model: Any = MISSING
+    loss: Any = MISSING
+    task: Any = MISSING
+    optim: Any = MISSING
+    trainer: Any = MISSING
+    callbacks: Any = MISSING
+    tracking: Any = MISSING
+    loader: Any = MISSING
+    stages: list[str] = field(default_factory=lambda: ["fit", "test"])
+    metric: str = "dev/eer"
+    mode: str = "min"
+    seed: int = 0
+    checkpoint: str | None = None
+    resume: str | None = None
+    embedding_cache: str | None = None
+    run_dir: str = MISSING
+    choices: dict[str, str] = MISSING
+
+
+@dataclass
+class PrepareConfig:
+    """Top level of `conf/prepare.yaml`."""
+
+    data: Any = MISSING
+    force: bool = False
+
+
+@dataclass
+class AuditConfig:
+    """Top level of `conf/audit.yaml`."""
+
+    data: Any = MISSING
+    against: Any = None
+    treatment: Any = MISSING
+    tracking: Any = MISSING
+    limit: int = 1000
+    threshold: float = 0.4
+    workers: int = 0
+    seed: int = 0
+
+
+@dataclass
+class ConvertConfig:
+    """Top level of `conf/convert.yaml`."""
+
+    treatment: Any = MISSING
+    frontend: Any = MISSING
+    model: Any = MISSING
+    source: str = MISSING
+    input: str = MISSING
+    output: str = MISSING
+    loader: Any = MISSING
+
+
+@dataclass
+class ExportConfig:
+    """Top level of `conf/export.yaml`."""
+
+    checkpoint: str = MISSING
+    output: str = MISSING
+
+
+@dataclass
+class ReportConfig:
+    """Top level of `conf/report.yaml`."""
+
+    what: str = "run"
+    models: list[str] | None = None
+    run: str | None = None
+    first: Any = None
+    second: Any = None
+    scores: str | None = None
+    key: str | None = None
+    dev_scores: str | None = None
+    dev_key: str | None = None
+    asv: str | None = None
+    subset: str = "eval"
+    split: str | None = None
+    cluster: str = "group"
+    replicates: int = 1000
+    seed: int = 0
+    output: str | None = None
+    tracking: Any = MISSING
+
+
+@dataclass
+class PredictConfig:
+    """Top level of `conf/predict.yaml`."""
+
+    checkpoint: str = MISSING
+    input: str = MISSING
+    output: str | None = None
+    windows: str = "all"
+    prior: Prior = field(default_factory=Prior)
+    threshold: float = 0.7
+    batch_size: int = 16
+    device: str = "auto"
+
+
+@dataclass
+class Sweep:
+    """How a sweep searches."""
+
+    trials: int = 20
+    timeout_s: float | None = None
+    jobs: int = 1
+    study: str = MISSING
+    storage: str = MISSING
+    sampler: Any = MISSING
+    pruner: Any = None
+    space: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SweepConfig(RunConfig):
+    """Top level of `conf/sweep.yaml`: a run's, and how to search."""
+
+    sweep: Sweep = field(default_factory=Sweep)
+
+
+@dataclass
+class BenchmarkConfig(RunConfig):
+    """Top level of `conf/benchmark.yaml`: a run's, and which runs there are."""
+
+    models: list[str] = MISSING
+    frontends: list[str] = MISSING
+    seeds: list[int] = MISSING
+    settings: list[str] = field(default_factory=list)
+    corpora: Any = None
+    unseen: list[str] | None = None
+    folder: str | None = None
+    minutes: float | None = None
+    retry: bool = False
+    replicates: int = 1000
+
+
+for _name, _schema in (
+    ("run", RunConfig),
+    ("prepare", PrepareConfig),
+    ("audit", AuditConfig),
+    ("convert", ConvertConfig),
+    ("export", ExportConfig),
+    ("predict", PredictConfig),
+    ("report", ReportConfig),
+    ("sweep", SweepConfig),
+    ("benchmark", BenchmarkConfig),
+):
+    ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
+OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)
