@@ -12,13 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from deepfake_lab.config import CONF, PARENT_RUN_VARIABLE, BenchmarkConfig, RunConfig, build, launch, quoted, resolved
+from deepfake_lab.config import (
+    PARENT_RUN_VARIABLE,
+    BenchmarkConfig,
+    RunConfig,
+    build,
+    compose,
+    launch,
+    quoted,
+    resolved,
+)
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -149,9 +156,7 @@ def _leaves(prefix: str, settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _composed(words: Sequence[str]) -> dict[str, Any]:
     """Configuration of a run that is told these words."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        whole = hydra.compose("run", ["run_dir=.", *words], return_hydra_config=True)
+    whole = compose("run", ["run_dir=.", *words], with_hydra=True)
     run = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
     run.choices = {name: whole.hydra.runtime.choices[name] for name in ("data", "model", "frontend")}
     return resolved(run)

@@ -78,8 +78,8 @@ def _report_scores(config: dict[str, Any]) -> None:
 def _report_compare(config: dict[str, Any]) -> None:
     """Compares two detectors, or several seeds of each, over the trials that both have scored."""
     from deepfake_lab.evaluation.compare import compare
-    from deepfake_lab.evaluation.scores import attack_names
-    from deepfake_lab.types import BONAFIDE
+    from deepfake_lab.evaluation.scores import attack_names, of_attacks
+    from deepfake_lab.types import SPOOF
 
     sides = {name: _tables(config, name) for name in ("first", "second")}
     settings = _settings(config)
@@ -87,10 +87,11 @@ def _report_compare(config: dict[str, Any]) -> None:
     split = config["split"] or "test"
     overall = compare(*sides.values(), **settings)
     _print_comparisons(overall, names, f"{split}, all trials")
-    attacks = attack_names(sides["first"][0])
-    for attack in sorted(attacks[sides["first"][0]["label"] != BONAFIDE].unique()):
-        parts = [[t[(t["label"] == BONAFIDE) | (attack_names(t) == attack)] for t in side] for side in sides.values()]
-        _print_comparisons(compare(*parts, measures=("eer",), **settings), names, f"{split}, {attack} alone")
+    first = sides["first"][0]
+    spoofs = first[first["label"] == SPOOF]
+    for attack, title in sorted(set(zip(spoofs["attack"], attack_names(spoofs), strict=True))):
+        parts = [[of_attacks(table, [attack]) for table in side] for side in sides.values()]
+        _print_comparisons(compare(*parts, measures=("eer",), **settings), names, f"{split}, {title} alone")
     if config["output"]:
         estimates = (overall[0].first, overall[0].second)
         _draw_seeds(dict(zip(names, sides.values(), strict=True)), estimates, Path(config["output"]))
@@ -142,7 +143,7 @@ def _print_comparisons(comparisons: list[Comparison], names: tuple[str, str], ti
     from rich.console import Console
     from rich.table import Table
 
-    from deepfake_lab.evaluation.compare import in_words
+    from deepfake_lab.evaluation.compare import in_words, p_text
     from deepfake_lab.evaluation.summary import TITLES
 
     def cell(estimate: Estimate, scale: float) -> str:
@@ -153,7 +154,7 @@ def _print_comparisons(comparisons: list[Comparison], names: tuple[str, str], ti
     for one in comparisons:
         scale = 100 if one.measure == "eer" else 1
         cells = (cell(estimate, scale) for estimate in (one.first, one.second, one.difference))
-        table.add_row(TITLES[one.measure], *cells, f"{one.p_value:.3f}" if one.p_value >= 0.001 else "< 0.001")
+        table.add_row(TITLES[one.measure], *cells, p_text(one.p_value).removeprefix("= "))
     console = Console()
     console.print(table)
     for one in comparisons:

@@ -16,8 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -29,6 +27,7 @@ from deepfake_lab.config import (
     USER_ERROR,
     build,
     chosen,
+    compose,
     explain,
     launch,
     quoted,
@@ -130,9 +129,7 @@ def _as_overrides(parameters: Mapping[str, Any]) -> list[str]:
 @contextmanager
 def _composed(overrides: list[str]) -> Iterator[DictConfig]:
     """Configuration of a run with some overrides; `${hydra:...}` means this run within the block."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        whole = hydra.compose("sweep", ["run_dir=.", *overrides], return_hydra_config=True)
+    whole = compose("sweep", ["run_dir=.", *overrides], with_hydra=True)
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(whole)
     try:

@@ -89,11 +89,11 @@ def known_keys(config_name: str, overrides: Sequence[str]) -> list[str]:
     return list(_dotted(OmegaConf.to_container(compose(config_name, groups), resolve=False)))
 
 
-def compose(name: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """Composes `conf/{name}.yaml` from within a command that was started by another."""
+def compose(name: str, overrides: Sequence[str] = (), *, with_hydra: bool = False) -> DictConfig:
+    """Composes `conf/{name}.yaml` from within another command; with Hydra's own part, if asked."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(name, list(overrides))
+        return hydra.compose(name, list(overrides), return_hydra_config=with_hydra)
 
 
 def _dotted(config: object, prefix: str = "") -> Iterator[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.special import ndtri
 
-from deepfake_lab.evaluation.bootstrap import draw_groups, intervals_of
+from deepfake_lab.evaluation.bootstrap import draw_groups, intervals_of, strata_of
 from deepfake_lab.evaluation.scores import by_class
 from deepfake_lab.metrics.ranking import FloatArray, IntArray, RankedTrials
 from deepfake_lab.types import BONAFIDE, SPOOF
@@ -52,15 +52,14 @@ def det_band(trials: pd.DataFrame, *, replicates: int = 200, seed: int = 0) -> D
     step = np.searchsorted(thresholds, trials["score"].to_numpy(dtype=float), "right")
     steps = len(thresholds) + 1
     counts = csr_array((np.ones(len(trials)), (step + steps * (label == SPOOF), group)), shape=(2 * steps, len(names)))
-    present = [np.bincount(group[label == kind], minlength=len(names)) > 0 for kind in (BONAFIDE, SPOOF)]
-    kind = present[0] + 2 * present[1]
-    strata = [np.flatnonzero(kind == number) for number in range(1, 4)]
+    members = group[label == BONAFIDE], group[label == SPOOF]
+    strata = strata_of([members], len(names))
     blocks = [counts.sum(axis=1)[:, None]]
     size = max(1, BLOCK // len(names))
     for first in range(0, replicates, size):
         weights = draw_groups(strata, min(size, replicates - first), np.random.default_rng([seed, first]))
         blocks.append(counts @ np.ascontiguousarray(weights.T, dtype=float))
-    return _band(np.concatenate(blocks, axis=1).T.reshape(-1, 2, steps), min(int(some.sum()) for some in present))
+    return _band(np.concatenate(blocks, axis=1).T.reshape(-1, 2, steps), min(len(np.unique(one)) for one in members))
 
 
 def _thresholds(ranked: RankedTrials) -> FloatArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,7 +53,7 @@ def resample(cells: Sequence[Cells], groups: int, *, replicates: int = 1000, see
     """
     results = [np.empty((1 + replicates, len(one), len(MEASURES))) for one in cells]
     size = max(1, BLOCK // max(1, groups, *(one.trials for one in cells)))
-    strata = _strata(cells, groups)
+    strata = strata_of([one.members for one in cells], groups)
 
     def fill(rows: slice, weights: IntArray) -> None:
         for one, result in zip(cells, results, strict=True):
@@ -99,6 +99,15 @@ def intervals_of(values: FloatArray, groups: ArrayLike, level: float = 0.95) -> 
         below, above = (np.take_along_axis(ordered, at[None], 0)[0] for at in (under, np.minimum(under + 1, last)))
         bounds.append(below + (place - under) * (above - below))
     return bounds[0], bounds[1]
+
+
+def bound_without_errors(groups: int) -> float:
+    """Rate below which the error of a kind lies, with 95 % confidence, of which so many groups have shown none.
+
+    Source:
+        Clopper and Pearson, "The use of confidence or fiducial limits", 1934.
+    """
+    return float(1 - 0.025 ** (1 / groups))
 
 
 def touches_zero(values: FloatArray, groups: int) -> float:
@@ -197,12 +206,17 @@ def chance_eer_interval(
     return Interval(float(low), float(high))
 
 
-def _strata(cells: Sequence[Cells], groups: int) -> list[IntArray]:
-    """Groups of bona fide trials alone, of spoofs alone, and of both (and those without a trial)."""
+def strata_of(members: Iterable[tuple[IntArray, IntArray]], groups: int) -> list[IntArray]:
+    """Groups of bona fide trials alone, of spoofs alone, and of both (and those without a trial).
+
+    Args:
+        members: group of every bona fide trial and of every spoof.
+        groups: number of groups.
+    """
     kind = np.zeros(groups, np.int64)
-    for one in cells:
-        for number, members in enumerate(one.members):
-            kind[members] |= 1 << number
+    for classes in members:
+        for number, member in enumerate(classes):
+            kind[member] |= 1 << number
     return [np.flatnonzero(kind == number) for number in range(4)]
 
 

@@ -124,10 +124,15 @@ def in_words(comparison: Comparison, first: str, second: str, title: str) -> str
     scale, unit = (100, " points") if comparison.measure in ("eer", "roc_auc") else (1, "")
     low, high = (scale * bound for bound in comparison.difference.interval)
     figures = f"{second} - {first} = {scale * comparison.difference.value:+.3g}{unit} ({low:+.3g} to {high:+.3g})"
-    figures += f", p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else ", p < 0.001"
+    figures += f", p {p_text(comparison.p_value)}"
     if comparison.better:
         return f"{title}: {second if comparison.better == 'second' else first} is better: {figures}."
     return f"{title}: no difference shown: {figures}."
+
+
+def p_text(p_value: float) -> str:
+    """A p-value as one writes it behind a p: ``= 0.012``, or ``< 0.001``."""
+    return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
 def same_trials(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:

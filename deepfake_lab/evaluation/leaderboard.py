@@ -14,10 +14,10 @@ import pandas as pd
 
 from deepfake_lab.benchmarking.jobs import Failure, Outcome, Plan, failures, mlflow_run_id
 from deepfake_lab.evaluation.bootstrap import Interval
-from deepfake_lab.evaluation.compare import SIGNIFICANT, Estimate, compare, pooled_estimate
+from deepfake_lab.evaluation.compare import SIGNIFICANT, Estimate, compare, p_text, pooled_estimate
 from deepfake_lab.evaluation.pages.document import Link, percent, points
 from deepfake_lab.evaluation.report import read_scores
-from deepfake_lab.evaluation.scores import by_class
+from deepfake_lab.evaluation.scores import by_class, of_attacks
 from deepfake_lab.metrics.functional import eer
 from deepfake_lab.types import BONAFIDE
 
@@ -95,8 +95,7 @@ class Row:
     @property
     def verdict(self) -> str:
         """How it stands to the first row, in words."""
-        p_value = f"p = {self.p_value:.3f}" if self.p_value >= 0.001 else "p < 0.001"
-        figures = f"{points(self.behind)}, {p_value}"
+        figures = f"{points(self.behind)}, p {p_text(self.p_value)}"
         return f"worse by {figures}" if self.worse else f"not shown to be worse: {figures}"
 
 
@@ -171,7 +170,7 @@ def rank(
         found = {one.measure: one.second for one in compared}
         found["dev"] = pooled_estimate(_split(tables, "dev"), replicates=replicates, seed=seed)
         if new:
-            kept = [table[(table["label"] == BONAFIDE) | table["attack"].isin(new)] for table in own]
+            kept = [of_attacks(table, new) for table in own]
             found["unseen"] = pooled_estimate(kept, replicates=replicates, seed=seed)
         rows.append(Row(candidate, found, compared[0].difference, compared[0].p_value))
     rows[0] = replace(rows[0], behind=Estimate(0.0, Interval(0.0, 0.0)), p_value=1.0)

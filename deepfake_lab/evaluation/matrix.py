@@ -22,10 +22,10 @@ from deepfake_lab.evaluation.breakdown import Cluster
 from deepfake_lab.evaluation.compare import Estimate, pooled_estimate
 from deepfake_lab.evaluation.pages.document import percent, picture, write_page
 from deepfake_lab.evaluation.pages.html import Listing, Page, Picture, Section, Table
+from deepfake_lab.evaluation.plots.style import ORANGE
 from deepfake_lab.evaluation.report import read_scores
 from deepfake_lab.types import LabError
 
-ORANGE = "#E69F00"
 MARK = "†"
 """Marks results on a corpus that shares something with the one that was trained on."""
 READING = "EER % on test with 95 % intervals over seeds and trials together. Rows: trained on; columns: tested on."

@@ -12,19 +12,13 @@ from deepfake_lab.evaluation.bootstrap import Interval, intervals_of, resample
 from deepfake_lab.evaluation.breakdown import Cluster, cells_of
 from deepfake_lab.evaluation.calibrate import bayes_threshold, threshold_for_false_alarms, threshold_for_misses
 from deepfake_lab.evaluation.cells import MEASURES
+from deepfake_lab.evaluation.compare import Estimate
 from deepfake_lab.evaluation.scores import by_class
 from deepfake_lab.metrics.ranking import FloatArray
 from deepfake_lab.types import SPLITS, Split
 
 ERROR_RATE: Final = 0.01
 """Share of errors of one kind that two of the operating points allow on dev."""
-
-
-class Rate(NamedTuple):
-    """A share of trials with its 95 % interval."""
-
-    value: float
-    interval: Interval
 
 
 class OperatingPoint(NamedTuple):
@@ -39,8 +33,8 @@ class OperatingPoint(NamedTuple):
 
     name: str
     threshold: float
-    misses: dict[Split, Rate]
-    false_alarms: dict[Split, Rate]
+    misses: dict[Split, Estimate]
+    false_alarms: dict[Split, Estimate]
 
 
 def operating_points(
@@ -82,8 +76,8 @@ def operating_points(
     return list(points.values())
 
 
-def _rate(values: FloatArray, groups: int) -> Rate:
+def _rate(values: FloatArray, groups: int) -> Estimate:
     """A rate and its interval, of its replicates ``(1 + R,)``; rounding must not take it below 0."""
     values = np.clip(values, 0.0, 1.0).round(12)
     low, high = intervals_of(values, groups)
-    return Rate(float(values[0]), Interval(float(low), float(high)))
+    return Estimate(float(values[0]), Interval(float(low), float(high)))

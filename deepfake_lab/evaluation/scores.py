@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,11 @@ def attack_names(table: pd.DataFrame) -> pd.Series[str]:
     """Attack of each trial as it is called in metric names: without its corpus where the table has a single one."""
     corpora = table["corpus"].unique()
     return table["attack"].str.removeprefix(f"{corpora[0]}/") if len(corpora) == 1 else table["attack"]
+
+
+def of_attacks(table: pd.DataFrame, attacks: Collection[str]) -> pd.DataFrame:
+    """Trials of some synthesis systems, by their full names, and all bona fide ones."""
+    return table[(table["label"] == BONAFIDE) | table["attack"].isin(attacks)]
 
 
 def by_class(table: pd.DataFrame, column: str = "score") -> tuple[FloatArray, FloatArray]:

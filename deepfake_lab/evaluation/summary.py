@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from deepfake_lab.evaluation.bootstrap import Interval, chance_eer_interval
+from deepfake_lab.evaluation.bootstrap import Interval, bound_without_errors, chance_eer_interval
 from deepfake_lab.evaluation.breakdown import ALL, FEW_GROUPS, Cluster, breakdown, interval_in
 from deepfake_lab.evaluation.cells import MEASURES
-from deepfake_lab.evaluation.operating import OperatingPoint, Rate, operating_points
-from deepfake_lab.evaluation.pages.document import markdown_table
+from deepfake_lab.evaluation.compare import Estimate
+from deepfake_lab.evaluation.operating import OperatingPoint, operating_points
+from deepfake_lab.evaluation.pages.document import markdown_table, percent
 from deepfake_lab.evaluation.scores import by_class
 from deepfake_lab.metrics.functional import act_dcf, cllr, detection_metrics
 from deepfake_lab.types import SPLITS, Split
@@ -165,7 +166,7 @@ class Summary:
         for split in self.splits:
             whole = self.whole(split)
             if whole["eer"] == 0:
-                bound = 100 * (1 - 0.025 ** (1 / whole["groups"]))
+                bound = 100 * bound_without_errors(int(whole["groups"]))
                 said.append(f"no error in {split}: of {whole['groups']} groups that says EER < {bound:.1f} % (95 %)")
         for condition in self.conditions():
             rows = self._rows(self.splits[-1], condition).dropna(subset=["eer"]).sort_values("eer")
@@ -258,10 +259,10 @@ def _with_interval(row: pd.Series[float], measure: str) -> str:
 
 
 def _eer(row: pd.Series[float]) -> str:
-    return ABSENT if math.isnan(row["eer"]) else f"{100 * row['eer']:.2f} ({_percent(interval_in(row, 'eer'))})"
+    return percent(Estimate(float(row["eer"]), interval_in(row, "eer")))
 
 
-def _rate(rate: Rate | None) -> str:
+def _rate(rate: Estimate | None) -> str:
     return ABSENT if rate is None else f"{100 * rate.value:.1f} ({_percent(rate.interval)})"
 
 

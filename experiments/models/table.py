@@ -13,7 +13,7 @@ from study import FRONTENDS, MODELS, SEEDS, Job
 from deepfake_lab.checkpoint import load_detector
 from deepfake_lab.evaluation.compare import compare, pooled_estimate
 from deepfake_lab.evaluation.report import read_scores
-from deepfake_lab.types import BONAFIDE
+from deepfake_lab.evaluation.scores import of_attacks
 
 UNSEEN = "openprompts/piper"
 USUAL = {"attention_crnn": "mel", "lcnn": "lfcc"}
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 def on(table, attack=None):
     """The test trials, or those of one system and all bona fide ones."""
     test = table[table["split"] == "test"]
-    return test if attack is None else test[(test["label"] == BONAFIDE) | (test["attack"] == attack)]
+    return test if attack is None else of_attacks(test, [attack])
 
 
 class Row:

@@ -103,9 +103,9 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def percent(estimate: Estimate) -> str:
-    """An error rate and its interval in per cent; Student's distribution, which may be behind it, knows no bounds."""
+    """An error rate and its interval in per cent."""
     value, (low, high) = estimate
-    return "-" if math.isnan(value) else f"{100 * value:.2f} ({100 * max(low, 0):.1f} to {100 * min(high, 1):.1f})"
+    return "-" if math.isnan(value) else f"{100 * value:.2f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def points(estimate: Estimate) -> str:

@@ -9,16 +9,16 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
+from deepfake_lab.evaluation.bootstrap import bound_without_errors
 from deepfake_lab.evaluation.breakdown import FEW_GROUPS
 from deepfake_lab.evaluation.compare import Estimate
 from deepfake_lab.evaluation.leaderboard import Candidate, Leaderboard, in_words, to_frame
 from deepfake_lab.evaluation.pages.document import duration, percent, picture, write_page
 from deepfake_lab.evaluation.pages.html import Listing, Page, Section, Table
-from deepfake_lab.evaluation.plots.style import BLUE
+from deepfake_lab.evaluation.plots.style import BLUE, ORANGE
 from deepfake_lab.evaluation.scores import by_class
 from deepfake_lab.metrics.functional import eer
 
-ORANGE: Final = "#E69F00"
 CAUTION: Final = (
     "The rows report what each detector is worth on test. Nothing may be chosen by them: whoever takes the first row "
     "has trained on test, and its figure promises too much. Choose by dev, which has chosen the epochs already."
@@ -83,7 +83,7 @@ def figure(board: Leaderboard) -> Figure:
     for name, label, colour, marker, shift in series:
         for place, row in enumerate(rows):
             value, (low, high) = row.estimates[name]
-            axes.plot([100 * max(low, 0), 100 * min(high, 1)], [place + shift] * 2, color=colour, linewidth=2)
+            axes.plot([100 * low, 100 * high], [place + shift] * 2, color=colour, linewidth=2)
             (point,) = axes.plot(100 * value, place + shift, marker, color=colour, markeredgewidth=1.8, clip_on=False)
             point.set_markerfacecolor("white" if row.worse and name == "eer" else colour)
         axes.plot([], [], marker, color=colour, linestyle="-", linewidth=2, label=label)
@@ -145,7 +145,7 @@ def _reading(board: Leaderboard) -> str:
     if board.unseen:
         said.append(f"Unseen: {', '.join(board.unseen)}, against all bona fide trials.")
     if any(row.estimates[name].value == 0 for row in board.rows for name in ("eer", "unseen") if name in row.estimates):
-        bound = 100 * (1 - 0.025 ** (1 / board.groups))
+        bound = 100 * bound_without_errors(board.groups)
         said.append(f"No error among {board.groups} groups says that the EER is below {bound:.1f} % (95 %).")
     return " ".join(said)
 
@@ -182,7 +182,7 @@ def _left(candidate: Candidate) -> int:
 
 def _plain(estimate: Estimate) -> str:
     value, (low, high) = estimate
-    return "-" if math.isnan(value) else f"{value:.3f} ({max(low, 0.0):.2f} to {high:.2f})"
+    return "-" if math.isnan(value) else f"{value:.3f} ({low:.2f} to {high:.2f})"
 
 
 def _number(value: float, form: str) -> str:

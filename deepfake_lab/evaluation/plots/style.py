@@ -15,12 +15,13 @@ from deepfake_lab.types import SPLITS, Split
 # Okabe & Ito, "Color universal design" (2008): told apart by every kind of colour vision.
 BLUE: Final = "#0072B2"
 RED: Final = "#D55E00"
+ORANGE: Final = "#E69F00"
 GREY: Final = "#7F7F7F"
-SPLIT_STYLE: Final = {"train": ("#009E73", ":"), "dev": ("#E69F00", "--"), "test": (BLUE, "-")}
+SPLIT_STYLE: Final = {"train": ("#009E73", ":"), "dev": (ORANGE, "--"), "test": (BLUE, "-")}
 SPLIT_MARKER: Final = {"train": "D", "dev": "s", "test": "o"}
 ATTACK_STYLES: Final = (
     (RED, "-"),
-    ("#E69F00", "--"),
+    (ORANGE, "--"),
     ("#CC79A7", "-."),
     ("#009E73", ":"),
     ("#56B4E9", "-"),
