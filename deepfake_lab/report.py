@@ -97,6 +97,33 @@ def _report_compare(config: dict[str, Any]) -> None:
         _draw_seeds(dict(zip(names, sides.values(), strict=True)), estimates, Path(config["output"]))
 
 
+def _report_fuse(config: dict[str, Any]) -> None:
+    """Fuses the scores of runs and says what that gains over the one that is best on dev."""
+    from deepfake_lab.evaluation.compare import compare
+    from deepfake_lab.evaluation.fuse import fuse
+    from deepfake_lab.evaluation.pages.origin import Origin
+    from deepfake_lab.evaluation.report import read_scores, write_report
+    from deepfake_lab.evaluation.scores import by_class
+    from deepfake_lab.metrics.functional import eer
+
+    folders = {folder.name: folder for folder in _all_folders(_needed(config, "runs"))}
+    if len(folders) < 2:
+        raise LabError(f"what=fuse needs two runs or more in runs=..., with names of their own, not {len(folders)}.")
+    tables = {name: read_scores(folder) for name, folder in folders.items()}
+    fused = fuse(tables, config["fusion"])
+    for name, weight in zip(tables, fused.weights.weights, strict=True):
+        print(f"{weight:+.3f} x {name}")
+    of_dev = {name: eer(*by_class(table[table["split"] == "dev"])) for name, table in tables.items()}
+    best = min(of_dev, key=of_dev.__getitem__)  # the first, where there is no dev
+    alone = fuse({best: tables[best]}).table  # calibrated as the fusion is, lest the gain be that of calibration
+    split = config["split"] or "test"
+    sides = ([table[table["split"] == split]] for table in (alone, fused.table))
+    _print_comparisons(compare(*sides, **_settings(config)), (best, "fusion"), f"{split}, all trials")
+    if config["output"]:
+        summary = _summary(fused.table, _dev_threshold(fused.table), config)
+        write_report(fused.table, summary, Path(config["output"]), Origin(f"Fusion of {', '.join(tables)}"))
+
+
 def _draw_seeds(runs: dict[str, list[pd.DataFrame]], estimates: tuple[Estimate, Estimate], folder: Path) -> None:
     from deepfake_lab.evaluation.plots.curves import seeds
 
@@ -155,7 +182,7 @@ def _print_comparisons(comparisons: list[Comparison], names: tuple[str, str], ti
         scale = 100 if one.measure == "eer" else 1
         cells = (cell(estimate, scale) for estimate in (one.first, one.second, one.difference))
         table.add_row(TITLES[one.measure], *cells, p_text(one.p_value).removeprefix("= "))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table)
     for one in comparisons:
         console.print(in_words(one, *names, TITLES[one.measure]), highlight=False, soft_wrap=True)
@@ -202,8 +229,7 @@ def _tables(config: dict[str, Any], side: str) -> list[pd.DataFrame]:
     """Score tables of a side of the comparison, one a seed."""
     from deepfake_lab.evaluation.report import read_scores
 
-    given = _needed(config, side)
-    folders = [folder for one in (given if isinstance(given, list) else [given]) for folder in _folders(str(one))]
+    folders = _all_folders(_needed(config, side))
     tables = [read_scores(folder) for folder in folders]
     split = config["split"] or "test"
     chosen = [table[table["split"] == split] for table in tables]
@@ -213,9 +239,10 @@ def _tables(config: dict[str, Any], side: str) -> list[pd.DataFrame]:
     return chosen
 
 
-def _folders(pattern: str) -> list[Path]:
-    """Folders that a name or a pattern stands for."""
-    return [Path(found) for found in sorted(glob.glob(pattern))] or [_folder(pattern)]
+def _all_folders(given: object) -> list[Path]:
+    """Folders that a name, a pattern or a list of these stands for."""
+    patterns = [str(one) for one in (given if isinstance(given, list) else [given])]
+    return [Path(path) for one in patterns for path in sorted(glob.glob(one)) or [str(_folder(one))]]
 
 
 def _folder(name: str) -> Path:
@@ -288,6 +315,7 @@ def _cards(models: list[str]) -> Iterator[tuple[str, str, ModelCard]]:
 WHAT: dict[str, Callable[[dict[str, Any]], None]] = {
     "run": _report_run,
     "compare": _report_compare,
+    "fuse": _report_fuse,
     "matrix": _report_matrix,
     "promote": _report_promote,
     "scores": _report_scores,

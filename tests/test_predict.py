@@ -142,6 +142,7 @@ def test_first_windows_give_the_scores_that_the_run_reported(lab, toy_run):
     for key in table.index:
         shutil.copy(corpus / f"{key}.flac", lab.folder / "in")
     overrides = [f"checkpoint={toy_run}/detector.ckpt", "input=in", "output=o.csv"]
+    slope = max(1.0, np.ptp(table["score"]) / np.ptp(table["raw_score"]))  # calibration scales rounding errors too
     for windows in ("first", "all"):  # toy utterances are one window long
         status, printed = lab("predict", *overrides, f"windows={windows}")
         assert status == 0, printed
@@ -150,7 +151,7 @@ def test_first_windows_give_the_scores_that_the_run_reported(lab, toy_run):
                 os.path.basename(row["path"]).removesuffix(".flac"): float(row["score"]) for row in csv.DictReader(file)
             }
         assert set(scores) == set(table.index)
-        np.testing.assert_allclose([scores[key] for key in table.index], table["score"], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose([scores[key] for key in table.index], table["score"], rtol=1e-5, atol=1e-5 * slope)
 
 
 class TestFiles:

@@ -57,9 +57,22 @@ def test_patterns_stand_for_seeds(lab, runs):
     assert (lab.folder / "drawn" / "comparison.png").is_file()
 
 
+@pytest.mark.parametrize("fusion", ["mean", "logistic_regression"])
+def test_fusion_says_what_it_gains_over_the_best_on_dev(lab, runs, fusion):
+    runs("better", 5.0), runs("worse", -5.0)
+    status, printed = lab("report", "what=fuse", "runs=[wor*,better]", f"fusion={fusion}", "output=new")
+    assert status == 0, printed
+    assert "x worse" in printed
+    assert "EER %: " in printed
+    assert "fusion - better = " in printed
+    assert set(read_scores(lab.folder / "new")["key"]) == set(read_scores(lab.folder / "worse")["key"])
+    assert (lab.folder / "new" / "report.html").is_file()
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        (["what=fuse", "runs=first"], "what=fuse needs two runs or more in runs=..., with names of their own, not 1"),
         (["what=runs"], "what=runs: no such report. Choose from run, compare, "),
         (["run=nowhere"], "nowhere: no such folder"),
         ([], "what=run needs run=..."),

@@ -99,6 +99,8 @@ class ReportConfig:
     run: str | None = None
     first: Any = None
     second: Any = None
+    runs: Any = None
+    fusion: str = "mean"
     scores: str | None = None
     key: str | None = None
     dev_scores: str | None = None

@@ -13,15 +13,13 @@ from scipy import stats
 from deepfake_lab.evaluation.bootstrap import Interval, intervals_of, resample, touches_zero
 from deepfake_lab.evaluation.breakdown import Cluster, cells_of
 from deepfake_lab.evaluation.cells import MEASURES
+from deepfake_lab.evaluation.scores import same_trials
 from deepfake_lab.metrics.ranking import MISS_WEIGHT, FloatArray
-from deepfake_lab.types import LabError
 
 SIGNIFICANT = 0.05
 LOWER_IS_BETTER = ("eer", "min_dcf", "act_dcf", "cllr")
 HIGHEST = {"act_dcf": 1 + MISS_WEIGHT, "cllr": math.inf}
 """Largest value of the metrics that exceed 1."""
-TRIAL = ["corpus", "split", "key"]
-"""What tells trials of pooled tables apart."""
 
 
 class Estimate(NamedTuple):
@@ -135,32 +133,6 @@ def p_text(p_value: float) -> str:
     return f"= {p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
-def same_trials(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The tables in one order of trials.
-
-    Raises:
-        LabError: a trial is missing from a table, is there twice, or has another label; the message names some.
-    """
-    aligned = [table.sort_values(TRIAL, kind="stable").reset_index(drop=True) for table in tables]
-    keys = [pd.MultiIndex.from_frame(table[TRIAL]) for table in aligned]
-    for number, (table, index) in enumerate(zip(aligned, keys, strict=True)):
-        for other, what in (
-            (index[index.duplicated()], "are there more than once"),
-            (keys[0].difference(index), "are missing, though the first table has them"),
-            (index.difference(keys[0]), "are not in the first table"),
-        ):
-            if len(other):
-                names = ", ".join(str(key[-1]) for key in other[:3])
-                raise LabError(
-                    f"score table {number + 1}: {len(other)} trials {what}, such as {names}. "
-                    "Compare runs over the same data, split and settings of the corpus."
-                )
-        odd = table["label"] != aligned[0]["label"]
-        if odd.any():
-            raise LabError(f"score table {number + 1}: {odd.sum()} trials have another label than in the first table.")
-    return aligned
-
-
 class _Drawn(NamedTuple):
     """Metrics ``(1 + R, len(MEASURES))`` of each table over the same draws, and the number of groups behind them."""
 
@@ -169,7 +141,7 @@ class _Drawn(NamedTuple):
 
 
 def _draw(tables: Sequence[pd.DataFrame], cluster: Cluster, replicates: int, seed: int) -> _Drawn:
-    aligned = same_trials(tables)
+    aligned = same_trials({f"score table {number}": table for number, table in enumerate(tables, 1)})
     group, names = pd.factorize(aligned[0][cluster], sort=True)
     cells = [cells_of(table, (), group, math.nan)[0] for table in aligned]
     values = resample(cells, len(names), replicates=replicates, seed=seed)

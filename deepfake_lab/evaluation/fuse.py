@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from deepfake_lab.evaluation.calibrate import EFFECTIVE_SPOOF_PRIOR, Affine, fit_affine, fit_logistic
+from deepfake_lab.evaluation.scores import same_trials
 from deepfake_lab.metrics.ranking import FloatArray
 from deepfake_lab.types import BONAFIDE, SPOOF, LabError
 
 if TYPE_CHECKING:
     from deepfake_lab.models.ensemble import Ensemble, Fusion
     from deepfake_lab.types import Batch
-
-TRIAL: Final = ["corpus", "key"]
-"""Columns that name a trial."""
 
 
 class Weights(NamedTuple):
@@ -67,7 +65,7 @@ def fuse(
     """
     if not tables:
         raise LabError("There are no score tables to fuse: name some.")
-    aligned = _aligned(tables)
+    aligned = same_trials(tables)
     first = aligned[0]
     scores = np.column_stack([table["score"].to_numpy(dtype=float) for table in aligned])
     label, dev = first["label"].to_numpy(), (first["split"] == "dev").to_numpy()
@@ -137,33 +135,3 @@ def fit_ensemble(ensemble: Ensemble, batches: Iterable[Batch], spoof_prior: floa
 
 def _by_class(values: FloatArray, labels: NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
     return values[labels == BONAFIDE], values[labels == SPOOF]
-
-
-def _aligned(tables: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
-    """The tables with their rows in the order of the first.
-
-    Raises:
-        LabError: trials are missing, extra or there twice, or do not have one label and split; it names such trials.
-    """
-    aligned: list[pd.DataFrame] = []
-    for name, table in tables.items():
-        trials = pd.MultiIndex.from_frame(table[TRIAL])
-        _refuse(name, trials[trials.duplicated()], "twice in it")
-        _refuse(name, trials[~np.isfinite(table["score"].to_numpy(dtype=float))], "without a finite score")
-        if aligned:
-            wanted = pd.MultiIndex.from_frame(aligned[0][TRIAL])
-            against = f"{next(iter(tables))}, the first table"
-            _refuse(name, wanted[~wanted.isin(trials)], f"missing, unlike in {against}")
-            _refuse(name, trials[~trials.isin(wanted)], f"not in {against}")
-            table = table.iloc[trials.get_indexer(wanted)].reset_index(drop=True)
-            for column in ("label", "split"):
-                other = (table[column].to_numpy() != aligned[0][column].to_numpy()).nonzero()[0]
-                _refuse(name, wanted[other], f"with another {column} than in {against}")
-        aligned.append(table.reset_index(drop=True))
-    return aligned
-
-
-def _refuse(name: str, trials: pd.MultiIndex, why: str) -> None:
-    if len(trials):
-        told = ", ".join(str(key) for _, key in trials[:3]) + (", ..." if len(trials) > 3 else "")
-        raise LabError(f"{name}: {len(trials)} trials {why}: {told}. Fuse scores of the same trials.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ COLUMNS = (
     "duration_s",
     "split",
 )
+TRIAL = ["corpus", "split", "key"]
+"""Columns that name a trial of pooled tables."""
 FROM_MANIFEST = ("key", "label", "attack", "codec", "speaker", "group", "gender", "language", "corpus", "split")
 
 
@@ -118,6 +120,42 @@ def by_class(table: pd.DataFrame, column: str = "score") -> tuple[FloatArray, Fl
     """Scores of the bona fide trials ``(N,)`` and of the spoofs ``(M,)`` of a table."""
     scores, labels = table[column].to_numpy(dtype=float), table["label"].to_numpy()
     return scores[labels == BONAFIDE], scores[labels == SPOOF]
+
+
+def same_trials(tables: Mapping[str, pd.DataFrame]) -> list[pd.DataFrame]:
+    """Score tables of several detectors with their rows in the order of the first.
+
+    Args:
+        tables: score tables by name, for messages.
+
+    Raises:
+        LabError: trials are missing, extra or there twice, have no finite score, or do not have one label; the message
+            names such trials.
+    """
+    aligned: list[pd.DataFrame] = []
+    for name, table in tables.items():
+        trials = pd.MultiIndex.from_frame(table[TRIAL])
+        _refuse_trials(name, trials[trials.duplicated()], "are there more than once")
+        _refuse_trials(name, trials[~np.isfinite(table["score"].to_numpy(dtype=float))], "have no finite score")
+        if aligned:
+            wanted = pd.MultiIndex.from_frame(aligned[0][TRIAL])
+            against = next(iter(tables))
+            _refuse_trials(name, wanted[~wanted.isin(trials)], f"of {against} are missing")
+            _refuse_trials(name, trials[~trials.isin(wanted)], f"are not in {against}")
+            table = table.iloc[trials.get_indexer(wanted)]
+            odd = table["label"].to_numpy() != aligned[0]["label"].to_numpy()
+            _refuse_trials(name, wanted[odd], f"have another label than in {against}")
+        aligned.append(table.reset_index(drop=True))
+    return aligned
+
+
+def _refuse_trials(name: str, trials: pd.MultiIndex, why: str) -> None:
+    if len(trials):
+        told = ", ".join(str(trial[-1]) for trial in trials[:3])
+        raise LabError(
+            f"{name}: {len(trials)} trials {why}, such as {told}. "
+            "Take runs over the same data, split and settings of the corpus."
+        )
 
 
 def _host(values: Tensor | NDArray[np.generic]) -> FloatArray:

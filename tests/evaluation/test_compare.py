@@ -102,9 +102,9 @@ def test_p_value_and_interval_agree(shift):
 
 def test_trials_must_be_the_same(system):
     table = system(0.7)
-    with pytest.raises(LabError, match=r"score table 2: 1 trials are missing.*test-bonafide-0"):
+    with pytest.raises(LabError, match=r"score table 2: 1 trials of score table 1 are missing.*test-bonafide-0"):
         compare([table], [table.iloc[1:]])
-    with pytest.raises(LabError, match=r"score table 2: 1 trials are not in the first"):
+    with pytest.raises(LabError, match=r"score table 2: 1 trials are not in score table 1"):
         compare([table.iloc[1:]], [table])
     with pytest.raises(LabError, match=r"score table 2: 1 trials are there more than once"):
         compare([table], [table.iloc[[0, *range(len(table))]]])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from deepfake_lab.evaluation.scores import COLUMNS, read_table, score_table, write_table
+from deepfake_lab.evaluation.scores import COLUMNS, read_table, same_trials, score_table, write_table
 from deepfake_lab.types import LabError
 
 
@@ -89,3 +89,28 @@ def test_strange_files_are_refused(make_table, tmp_path):
     make_table().drop(columns="group").to_parquet(text)
     with pytest.raises(LabError, match="a score table has key, score"):
         read_table(text)
+
+
+def test_tables_of_the_same_trials_come_in_one_order(make_table):
+    first, second = make_table(seed=1), make_table(seed=2).sample(frac=1, random_state=0)
+    one, two = same_trials({"one": first, "two": second})
+    pd.testing.assert_frame_equal(one, first)
+    assert two["key"].equals(one["key"])
+    pd.testing.assert_frame_equal(two, make_table(seed=2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop(index=3), "two: 1 trials of one are missing, such as {key}"),
+        (lambda table: table.replace({"key": {table["key"][3]: "new"}}), "two: 1 trials of one are missing"),
+        (lambda table: pd.concat([table, table.iloc[3:4].assign(key="new")]), "two: 1 trials are not in one.* new"),
+        (lambda table: pd.concat([table, table.iloc[[3]]]), "two: 1 trials are there more than once, such as {key}"),
+        (lambda table: table.assign(score=table["score"].where(table.index != 3, np.inf)), "no finite score.* {key}"),
+        (lambda table: table.assign(label=table["label"] ^ (table.index == 3)), "another label than in one.* {key}"),
+    ],
+)
+def test_trials_that_differ_are_named(make_table, change, message):
+    table = make_table()
+    with pytest.raises(LabError, match=message.format(key=table["key"][3])):
+        same_trials({"one": table, "two": change(table)})
