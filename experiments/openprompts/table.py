@@ -29,13 +29,14 @@ def cell(metrics, name):
 def print_table(runs):
     names = ["dev/eer", "test/eer", *sorted(name for name in runs[0]["metrics"] if name.startswith("test/eer/attack/"))]
     titles = [name.replace("/eer", "").replace("/attack/", ": ") for name in names]
-    print("| seed | " + " | ".join(titles) + " | minDCF | actDCF | Cllr |")
-    print("|---" * (len(names) + 4) + "|")
+    print("| seed | " + " | ".join(titles) + " | minDCF | actDCF, raw | actDCF | Cllr, raw | Cllr |")
+    print("|---" * (len(names) + 6) + "|")
     for run in runs:
-        rest = " | ".join(f"{run['metrics'][f'test/{name}']:.3f}" for name in ("min_dcf", "act_dcf", "cllr"))
+        costs = ("min_dcf", "raw/act_dcf", "act_dcf", "raw/cllr", "cllr")
+        rest = " | ".join(f"{run['metrics'][f'test/{name}']:.3f}" for name in costs)
         print(f"| {run['seed']} | " + " | ".join(cell(run["metrics"], name) for name in names) + f" | {rest} |")
     means = [100 * np.mean([run["metrics"][name] for run in runs]) for name in names]
-    print("| mean | " + " | ".join(f"{mean:.2f}" for mean in means) + " | | | |\n")
+    print("| mean | " + " | ".join(f"{mean:.2f}" for mean in means) + " | | | | | |\n")
 
 
 def values(metrics, names, end):
