@@ -24,14 +24,10 @@ def test_every_command_composes(lab, command, arguments):
     assert ":" in printed
 
 
-@pytest.mark.parametrize(("command", "arguments"), [pair for pair in COMMANDS if "toy" in pair[1]])
-def test_toy_commands_run(lab, command, arguments):
-    status, printed = lab(command, *shlex.split(arguments))
+def test_a_run_and_predict_as_the_readme_says(lab):
+    assert ("run", "experiment=toy") in COMMANDS
+    status, printed = lab("run", "experiment=toy")
     assert status == 0, printed
-
-
-def test_predict_as_the_readme_says(lab):
-    assert lab("run", "experiment=toy", "trainer.max_epochs=1")[0] == 0
     (run,) = lab.runs
     status, printed = lab("predict", f"checkpoint=runs/{run.name}/detector.ckpt", "input=corpora", "output=scores.csv")
     assert status == 0, printed

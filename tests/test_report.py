@@ -84,6 +84,7 @@ def test_fusion_says_what_it_gains_over_the_best_on_dev(lab, runs, fusion):
 def test_what_cannot_be_reported_is_said(lab, runs, overrides, message):
     status, printed = lab("report", *overrides)
     assert status == 2
+    assert printed.startswith("error: ")
     assert message in printed
 
 

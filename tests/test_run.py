@@ -215,15 +215,6 @@ def test_multirun_nests_its_jobs_even_when_they_run_side_by_side(lab):
     assert registered(lab) == sorted(children["run_id"])
 
 
-def test_two_processes_share_a_database_that_neither_has_made(lab):
-    (lab.folder / "mlflow.db").unlink()
-    jobs = [lab.start("deepfake_lab.run", TOY, "trainer.max_epochs=1", f"seed={seed}") for seed in (0, 1)]
-    for job in jobs:
-        printed, _ = job.communicate(timeout=240)
-        assert job.returncode == 0, printed
-    assert sorted(lab.mlflow_runs()["status"]) == ["FINISHED", "FINISHED"]
-
-
 def test_control_is_tagged_and_shown_beside_chance(lab):
     status, printed = lab("run", TOY, "data.shuffle_labels=true", "data.utterances=40", "trainer.max_epochs=3")
     assert status == 0, printed

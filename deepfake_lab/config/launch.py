@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -11,8 +12,10 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -35,16 +38,34 @@ def launch(name: str, command: Callable[[DictConfig], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing: the messages below are ours
     sys.argv[1:] = map(quoted, sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(command)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_past_hydra(command))()
     except (KeyboardInterrupt, SystemExit) as stop:
         # Lightning turns an interruption into an exit of its own
         if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         print("interrupted: a run goes on with resume=RUN_DIR, all else when called again", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except (LabError, HydraException, OmegaConfBaseException) as error:
-        print(f"error: {explain(error, name, sys.argv[1:])}", file=sys.stderr)
+    except (_PastHydra, LabError, HydraException, OmegaConfBaseException) as error:
+        cause = error.args[0] if isinstance(error, _PastHydra) else error
+        print(f"error: {explain(cause, name, sys.argv[1:])}", file=sys.stderr)
         sys.exit(USER_ERROR)
+
+
+class _PastHydra(BaseException):
+    """Carries an error of a single job past Hydra, which would announce it in words of its own."""
+
+
+def _past_hydra(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    @functools.wraps(command)
+    def job(composed: DictConfig) -> Any:  # noqa: ANN401
+        try:
+            return command(composed)
+        except LabError as error:
+            if HydraConfig.get().mode == RunMode.RUN:
+                raise _PastHydra(error) from error
+            raise
+
+    return job
 
 
 def quoted(argument: str) -> str:

@@ -78,12 +78,14 @@ class Row:
     Attributes:
         candidate: whom the row is about.
         estimates: of each name in `RANKED` on test, of `dev` (EER) and, if there are any, of `unseen` systems (EER).
+        seeds: EER of each seed, of `eer` and, if there are any, of `unseen` systems.
         behind: EER on test less that of the first row, over the same trials; 0 for the first row.
         p_value: probability of at least such a difference where there is none, after Holm's correction.
     """
 
     candidate: Candidate
     estimates: dict[str, Estimate]
+    seeds: dict[str, list[float]]
     behind: Estimate
     p_value: float
 
@@ -169,10 +171,12 @@ def rank(
         compared = compare(test, own, measures=RANKED, replicates=replicates, seed=seed)
         found = {one.measure: one.second for one in compared}
         found["dev"] = pooled_estimate(_split(tables, "dev"), replicates=replicates, seed=seed)
+        parts = {"eer": own}
         if new:
-            kept = [of_attacks(table, new) for table in own]
-            found["unseen"] = pooled_estimate(kept, replicates=replicates, seed=seed)
-        rows.append(Row(candidate, found, compared[0].difference, compared[0].p_value))
+            parts["unseen"] = [of_attacks(table, new) for table in own]
+            found["unseen"] = pooled_estimate(parts["unseen"], replicates=replicates, seed=seed)
+        seeds = {name: [eer(*by_class(table)) for table in part] for name, part in parts.items()}
+        rows.append(Row(candidate, found, seeds, compared[0].difference, compared[0].p_value))
     rows[0] = replace(rows[0], behind=Estimate(0.0, Interval(0.0, 0.0)), p_value=1.0)
     corrected = holm([row.p_value for row in rows[1:]])
     rows[1:] = [replace(row, p_value=value) for row, value in zip(rows[1:], corrected, strict=True)]

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class Wav2Vec2(Frontend):
         weights: str | None = None,
         frozen: bool = True,
         learning_rate: float = 1e-5,
-        sizes: Mapping[str, int] | None = None,
+        sizes: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.bundle = _bundle(model)

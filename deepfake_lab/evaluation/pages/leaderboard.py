@@ -24,8 +24,8 @@ CAUTION: Final = (
     "has trained on test, and its figure promises too much. Choose by dev, which has chosen the epochs already."
 )
 CAPTION: Final = (
-    "Mean of the seeds, whose number is in brackets, and 95 % interval. Hollow: shown to be worse than the first row. "
-    "A full mark right of the dotted line is not shown to be worse."
+    "Mean of the seeds, whose number is in brackets, 95 % interval, and a tick for each seed. Hollow: shown to be "
+    "worse than the first row. A full mark right of the dotted line is not shown to be worse."
 )
 COST: Final = (
     "Real-time factor: time to score one window alone on the CPU, over its length. Times are medians over the seeds, "
@@ -84,6 +84,8 @@ def figure(board: Leaderboard) -> Figure:
         for place, row in enumerate(rows):
             value, (low, high) = row.estimates[name]
             axes.plot([100 * low, 100 * high], [place + shift] * 2, color=colour, linewidth=2)
+            seeds = [100 * rate for rate in row.seeds[name]]
+            axes.plot(seeds, [place + shift] * len(seeds), "|", color=colour, markersize=11, clip_on=False)
             (point,) = axes.plot(100 * value, place + shift, marker, color=colour, markeredgewidth=1.8, clip_on=False)
             point.set_markerfacecolor("white" if row.worse and name == "eer" else colour)
         axes.plot([], [], marker, color=colour, linestyle="-", linewidth=2, label=label)
