@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
-from deepfake_lab.evaluation.cells import MEASURES, Cells
+from deepfake_lab.evaluation.cells import MEASURES, SOBER_DCF, Cells
 from deepfake_lab.metrics.ranking import FloatArray, IntArray, RankedTrials, score_array
 from deepfake_lab.types import BONAFIDE, SPOOF, LabError
 
@@ -48,10 +48,10 @@ def resample(cells: Sequence[Cells], groups: int, *, replicates: int = 1000, see
         seed: of the resampling.
 
     Returns:
-        Metrics ``(1 + replicates, C, len(MEASURES))`` for each of `cells`; the first row is that of the trials as they
-        are. NaN where a replicate draws no trial of a class.
+        What `Cells.measures` gives ``(1 + replicates, C, len(MEASURES) + 1)`` for each of `cells`; the first row is
+        that of the trials as they are. NaN where a replicate draws no trial of a class.
     """
-    results = [np.empty((1 + replicates, len(one), len(MEASURES))) for one in cells]
+    results = [np.empty((1 + replicates, len(one), len(MEASURES) + 1)) for one in cells]
     size = max(1, BLOCK // max(1, groups, *(one.trials for one in cells)))
     strata = strata_of([one.members for one in cells], groups)
 
@@ -68,6 +68,26 @@ def resample(cells: Sequence[Cells], groups: int, *, replicates: int = 1000, see
         for done in [threads.submit(replicate, first) for first in range(1, 1 + replicates, size)]:
             done.result()
     return results
+
+
+def bounds_of(values: FloatArray, groups: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """Bounds of the intervals of all metrics: those of `intervals_of`, but for the upper bound of minDCF.
+
+    A threshold that is chosen on the trials makes the least cost look too good, and the replicates of the same trials,
+    which choose theirs near it, see half of that. The upper bound is the percentile of their sober costs.
+
+    Args:
+        values: see `resample`, ``(1 + R, ..., len(MEASURES) + 1)``.
+        groups: number of groups behind each cell ``(...)``, the fewer of either class.
+        level: probability that an interval is to cover.
+
+    Returns:
+        Lower and upper bounds ``(..., len(MEASURES))``.
+    """
+    count = np.asarray(groups)
+    low, high = intervals_of(values[..., :SOBER_DCF], count[..., None], level)
+    high[..., MEASURES.index("min_dcf")] = np.minimum(_percentile(values[..., SOBER_DCF], _reach(count, level)), 1.0)
+    return low, high
 
 
 def intervals_of(values: FloatArray, groups: ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
@@ -88,17 +108,8 @@ def intervals_of(values: FloatArray, groups: ArrayLike, level: float = 0.95) -> 
         Efron, "Nonparametric standard errors and confidence intervals", 1981 (bias-corrected percentiles).
         Hesterberg, "What teachers should know about the bootstrap", 2015 (expanded percentiles).
     """
-    reach = _reach(groups, level)
-    bias = _bias(values)
-    ordered = np.sort(values[1:], axis=0)  # NaN comes last
-    last = np.maximum((~np.isnan(values[1:])).sum(axis=0) - 1, 0)
-    bounds = []
-    for side in (-reach, reach):
-        place = ndtr(2 * bias + side) * last
-        under = np.floor(place).astype(np.int64)
-        below, above = (np.take_along_axis(ordered, at[None], 0)[0] for at in (under, np.minimum(under + 1, last)))
-        bounds.append(below + (place - under) * (above - below))
-    return bounds[0], bounds[1]
+    reach, middle = _reach(groups, level), 2 * _bias(values)
+    return _percentile(values, middle - reach), _percentile(values, middle + reach)
 
 
 def bound_without_errors(groups: int) -> float:
@@ -130,6 +141,16 @@ def _bias(values: FloatArray) -> FloatArray:
     drawn = np.maximum((~np.isnan(values[1:])).sum(axis=0), 1)
     below = ((values[1:] < values[0]).sum(axis=0) + (values[1:] == values[0]).sum(axis=0) / 2) / drawn
     return np.asarray(ndtri(np.clip(below, 1 / (drawn + 1), drawn / (drawn + 1))))
+
+
+def _percentile(values: FloatArray, deviations: FloatArray) -> FloatArray:
+    """Replicates ``(...)`` so many standard deviations above the median, were they normal; NaN where there are none."""
+    ordered = np.sort(values[1:], axis=0)  # NaN comes last
+    last = np.maximum((~np.isnan(values[1:])).sum(axis=0) - 1, 0)
+    place = ndtr(deviations) * last
+    under = np.floor(place).astype(np.int64)
+    below, above = (np.take_along_axis(ordered, at[None], 0)[0] for at in (under, np.minimum(under + 1, last)))
+    return np.asarray(below + (place - under) * (above - below))
 
 
 def _reach(groups: ArrayLike, level: float) -> FloatArray:
@@ -181,8 +202,9 @@ def clustered_interval(
         threshold=np.nan,
     )
     (values,) = resample([cells], len(names), replicates=replicates, seed=seed)
-    low, high = intervals_of(values[:, 0, MEASURES.index(measure)], cells.groups.min(), level)
-    return Interval(float(low), float(high))
+    low, high = bounds_of(values[:, 0], cells.groups.min(), level)
+    place = MEASURES.index(measure)
+    return Interval(float(low[place]), float(high[place]))
 
 
 def chance_eer_interval(

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from deepfake_lab.evaluation.bootstrap import Interval, intervals_of, resample
+from deepfake_lab.evaluation.bootstrap import Interval, bounds_of, resample
 from deepfake_lab.evaluation.cells import MEASURES, Cells
 from deepfake_lab.evaluation.scores import attack_names
 from deepfake_lab.metrics.ranking import IntArray, score_array
@@ -125,7 +125,7 @@ def _split_rows(
     values = resample([cells for cells, _ in parted.values()], len(names), replicates=replicates, seed=seed)
     rows = []
     for (condition, (cells, cell_names)), measured in zip(parted.items(), values, strict=True):
-        low, high = intervals_of(measured, cells.groups.min(axis=1)[:, None])
+        low, high = bounds_of(measured, cells.groups.min(axis=1))
         columns = {"condition": condition, "cell": cell_names, "bonafide": cells.counts[:, 0]}
         columns |= {"spoof": cells.counts[:, 1], "groups": cells.groups.min(axis=1)}
         for number, measure in enumerate(MEASURES):

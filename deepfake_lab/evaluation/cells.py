@@ -7,6 +7,7 @@ costs is a few passes over cumulated weights, shared by all cells. The metrics a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -29,6 +30,8 @@ MEASURES = (
     "f1",
 )
 """Names of the metrics, in the order of the last axis of `Cells.measures`."""
+SOBER_DCF = len(MEASURES)
+"""Place behind the metrics: the cost that minDCF would have if no threshold were chosen on the very trials."""
 
 
 class _Ranked(NamedTuple):
@@ -104,6 +107,7 @@ class Cells:
         """Number of groups of either class in each cell ``(C, 2)``."""
         self._both = np.flatnonzero((sizes[0] > 0) & (sizes[1] > 0))
         self._runs = self._find_runs(real, fake)
+        self._cheapest = self._find_cheapest()
 
     def __len__(self) -> int:
         return len(self.part_of)
@@ -125,13 +129,14 @@ class Cells:
             weights: how often each group counts ``(R, G)``.
 
         Returns:
-            Metrics ``(R, C, len(MEASURES))``; NaN where a class of the cell has no weight, or there is no threshold.
+            Metrics, and `SOBER_DCF` behind them ``(R, C, len(MEASURES) + 1)``; NaN where a class of the cell has no
+            weight, or there is no threshold.
         """
         real, fake = (_Weighed.of(ranked, weights) for ranked in (self._real, self._fake))
         real_total, fake_total = real.total[:, self.part_of].astype(float), fake.total.astype(float)
-        values = np.full((len(weights), len(self), len(MEASURES)), np.nan)
+        values = np.full((len(weights), len(self), len(MEASURES) + 1), np.nan)
         values[:, self._both, 0] = self._eer(real, fake)
-        values[:, self._both, 1] = self._min_dcf(real, fake)
+        values[:, self._both, 1], values[:, self._both, SOBER_DCF] = self._min_dcf(real, fake)
         values[:, self._both, 4] = self._roc_auc(real, fake)
         missed = share(real.rejected[0][:, self.part_of], real_total)
         accepted = share(fake_total - fake.rejected[0], fake_total)
@@ -140,7 +145,7 @@ class Cells:
         values[..., 3] = costs / (2 * math.log(2))
         if self.decides:
             fp, tp = real.rejected[1][:, self.part_of].astype(float), fake.rejected[1].astype(float)
-            values[..., 5:] = _decisions(tp, fp, real_total - fp, fake_total - tp)
+            values[..., 5:SOBER_DCF] = _decisions(tp, fp, real_total - fp, fake_total - tp)
         return values
 
     def _find_runs(self, real: FloatArray, fake: FloatArray) -> _Runs:
@@ -193,15 +198,37 @@ class Cells:
         fake_0 = np.take_along_axis(fake.sums, np.where(in_real, begin, place), 1) - fake_base
         return _nearest_to_equality(real_0, fake_0, reals, fakes, in_real)
 
-    def _min_dcf(self, real: _Weighed, fake: _Weighed) -> FloatArray:
-        """Least normalised costs ``(R, C')``, which lie behind a run, or before everything."""
+    def _find_cheapest(self) -> IntArray:
+        """Run behind which each cell of both classes costs least ``(C',)``; -1 for before everything."""
+        once = np.ones((1, 1 + max(int(ranked.group.max(initial=0)) for ranked in (self._real, self._fake))), np.int64)
+        start, cost = self._costs(*(_Weighed.of(ranked, once) for ranked in (self._real, self._fake)))
+        edges = itertools.pairwise(self._runs.first)
+        runs = np.array([first + cost[0, first:last].argmin() for first, last in edges], np.int64)
+        return np.where(start[0] + cost[0, runs] < 1, runs, -1)
+
+    def _min_dcf(self, real: _Weighed, fake: _Weighed) -> tuple[FloatArray, FloatArray]:
+        """Least normalised costs ``(R, C')``, and sober ones.
+
+        Those are the costs at the threshold that is best for the trials as they are, plus how much less the threshold
+        costs that is best for the trials as they are weighed: what choosing it on them flatters.
+        """
+        start, cost = self._costs(real, fake)
+        least = np.minimum(start + _by_cell(np.minimum, cost, self._runs.first), 1.0) + 0 * start  # NaN stays
+        here = np.where(self._cheapest < 0, 1.0 + 0 * start, start + np.take(cost, self._cheapest, axis=1))
+        return least, 2 * here - least
+
+    def _costs(self, real: _Weighed, fake: _Weighed) -> tuple[FloatArray, FloatArray]:
+        """Normalised costs behind each run ``(R, K)``, but for what to add in each cell ``(R, C')``, which goes first.
+
+        Before everything the cost is 1.
+        """
         parts, lengths = self.part_of[self._both], np.diff(self._runs.first)
         slope = share(np.float64(MISS_WEIGHT), real.total[:, parts].astype(float))
         gain = share(np.float64(1), fake.total[:, self._both].astype(float))
         start = 1 - slope * real.base[:, parts] + gain * fake.base[:, self._both]
         cost = np.take(real.sums, self._runs.not_above, axis=1) * np.repeat(slope, lengths, axis=1)
         cost -= np.take(fake.sums, self._runs.end, axis=1) * np.repeat(gain, lengths, axis=1)
-        return np.minimum(start + _by_cell(np.minimum, cost, self._runs.first), 1.0) + 0 * slope  # NaN stays
+        return np.asarray(start, dtype=np.float64), np.asarray(cost, dtype=np.float64)
 
     def _roc_auc(self, real: _Weighed, fake: _Weighed) -> FloatArray:
         """Probabilities ``(R, C')`` that a spoof scores below a bona fide trial, ties counting half."""

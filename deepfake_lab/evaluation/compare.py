@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from deepfake_lab.evaluation.bootstrap import Interval, intervals_of, resample, touches_zero
+from deepfake_lab.evaluation.bootstrap import Interval, bounds_of, intervals_of, resample, touches_zero
 from deepfake_lab.evaluation.breakdown import Cluster, cells_of
 from deepfake_lab.evaluation.cells import MEASURES
 from deepfake_lab.evaluation.scores import same_trials
@@ -65,7 +65,7 @@ def compare(
 ) -> list[Comparison]:
     """Compares two detectors on trials that both have scored, drawing the same groups for both.
 
-    With one table of each, the interval is that of `deepfake_lab.evaluation.bootstrap.intervals_of`, and the p-value
+    With one table of each, the interval is that of `deepfake_lab.evaluation.bootstrap.bounds_of`, and the p-value
     is the level at which it would touch zero. With several seeds of a detector the variance between them, over their
     number, adds to that over the trials, and the interval is Student's, with the degrees of freedom of Welch and
     Satterthwaite: three seeds say little of the fourth, and the interval shows it. A detector with a single seed is
@@ -85,10 +85,10 @@ def compare(
     values, groups = _draw([*first, *second], cluster, replicates, seed)
     comparisons = []
     for measure in measures:
-        columns = [value[:, MEASURES.index(measure)] for value in values]
-        one, two = columns[: len(first)], columns[len(first) :]
+        sides = values[: len(first)], values[len(first) :]
+        one, two = ([value[:, MEASURES.index(measure)] for value in side] for side in sides)
         difference, p_value = _estimate(groups, two, minus=one)
-        of_one, of_two = (_bounded(_estimate(groups, side)[0], measure) for side in (one, two))
+        of_one, of_two = (_of_side(groups, side, measure) for side in sides)
         comparisons.append(Comparison(measure, of_one, of_two, difference, p_value))
     return comparisons
 
@@ -107,7 +107,7 @@ def pooled_estimate(
         LabError: the tables are not of the same trials, or a score is NaN.
     """
     values, groups = _draw(tables, cluster, replicates, seed)
-    return _bounded(_estimate(groups, [value[:, MEASURES.index(measure)] for value in values])[0], measure)
+    return _of_side(groups, values, measure)
 
 
 def in_words(comparison: Comparison, first: str, second: str, title: str) -> str:
@@ -134,7 +134,7 @@ def p_text(p_value: float) -> str:
 
 
 class _Drawn(NamedTuple):
-    """Metrics ``(1 + R, len(MEASURES))`` of each table over the same draws, and the number of groups behind them."""
+    """What `Cells.measures` gives of each table over the same draws ``(1 + R, ...)``, and the number of groups."""
 
     values: list[FloatArray]
     groups: int
@@ -173,10 +173,13 @@ def _estimate(groups: int, seeds: Sequence[FloatArray], minus: Sequence[FloatArr
     return Estimate(value, Interval(value - reach, value + reach)), float(2 * stats.t.sf(abs(value) / error, freedom))
 
 
-def _bounded(estimate: Estimate, measure: str) -> Estimate:
-    """An estimate whose interval stays within what the metric can be."""
-    low, high = estimate.interval
-    return Estimate(estimate.value, Interval(max(low, 0.0), min(high, HIGHEST.get(measure, 1.0))))
+def _of_side(groups: int, seeds: Sequence[FloatArray], measure: str) -> Estimate:
+    """Mean of a metric over the seeds of a detector, with an interval that stays within what the metric can be."""
+    place = MEASURES.index(measure)
+    value, (low, high) = _estimate(groups, [seed[:, place] for seed in seeds])[0]
+    if len(seeds) == 1:
+        low, high = (float(bound[place]) for bound in bounds_of(seeds[0], groups))
+    return Estimate(value, Interval(max(low, 0.0), min(high, HIGHEST.get(measure, 1.0))))
 
 
 def _between_seeds(sides: Sequence[FloatArray]) -> list[tuple[float, int]]:

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.progress import track
 
-from deepfake_lab.evaluation.bootstrap import intervals_of, resample
+from deepfake_lab.evaluation.bootstrap import bounds_of, resample
 from deepfake_lab.evaluation.breakdown import cells_of
 from deepfake_lab.evaluation.cells import MEASURES
 from deepfake_lab.metrics.functional import detection_metrics
@@ -58,7 +58,7 @@ def covered(kind, count, draws, replicates, true):
         group = table["group"].to_numpy()
         cells, _ = cells_of(table, (), group, THRESHOLD)
         (values,) = resample([cells], int(group.max()) + 1, replicates=replicates, seed=draw)
-        low, high = intervals_of(values[:, 0], cells.groups.min())
+        low, high = bounds_of(values[:, 0], cells.groups.min())
         rows.append(np.concatenate([(low <= true) & (true <= high), high - low]))
     return pd.DataFrame(rows, columns=[*MEASURES, *(f"{name}_length" for name in MEASURES)])
 

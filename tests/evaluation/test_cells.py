@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake_lab.evaluation.cells import MEASURES, Cells
+from deepfake_lab.evaluation.cells import MEASURES, SOBER_DCF, Cells
 from deepfake_lab.metrics.functional import detection_metrics
+from deepfake_lab.metrics.ranking import MISS_WEIGHT
 
 trials = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 2), st.integers(0, 3)), max_size=14)
 weights = st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=1, max_size=3)
@@ -63,4 +64,32 @@ def test_without_a_threshold_there_are_no_decisions():
     )
     (values,) = cells.measures(np.ones((1, 1), np.int64))[0]
     assert np.isfinite(values[:5]).all()
-    assert np.isnan(values[5:]).all()
+    assert np.isnan(values[5:SOBER_DCF]).all()
+    assert np.isfinite(values[SOBER_DCF])
+
+
+@given(trials.filter(bool), trials.filter(bool), weights)
+def test_sober_costs_are_those_of_a_threshold_chosen_elsewhere_and_of_what_a_choice_here_flatters(real, fake, weights):
+    (real, _, real_group), (fake, _, fake_group) = columns(real), columns(fake)
+    cells = Cells(
+        real.astype(float),
+        fake.astype(float),
+        groups=(real_group, fake_group),
+        parts=np.zeros(len(real), np.int64),
+        cells=np.zeros(len(fake), np.int64),
+        part_of=np.zeros(1, np.int64),
+        threshold=0.0,
+    )
+
+    def costs(reals, fakes):
+        """At every threshold there is."""
+        return np.array([MISS_WEIGHT * np.mean(reals < at) + np.mean(fakes >= at) for at in range(-3, 5)])
+
+    best = np.isclose(costs(real, fake), costs(real, fake).min())  # equally good ones
+    for (measured,), often in zip(cells.measures(np.array(weights, np.int64)), np.array(weights), strict=True):
+        reals, fakes = np.repeat(real, often[real_group]), np.repeat(fake, often[fake_group])
+        if not len(reals) or not len(fakes):
+            assert np.isnan(measured[SOBER_DCF])
+        else:
+            drawn = costs(reals, fakes)
+            assert np.isclose(measured[SOBER_DCF], 2 * drawn[best] - drawn.min()).any()
