@@ -16,6 +16,7 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from pytorch_lightning.loggers import MLFlowLogger
 
 from deepfake_lab.data.manifest import Manifest
@@ -68,7 +69,7 @@ class Run:
         """Records final metrics, of the model too, and a Markdown description, which the UI shows first."""
         self.log_metrics(metrics, step)
         # the UI sets the cells of a table side by side, without any space
-        mlflow.set_tag(MLFLOW_RUN_NOTE, re.sub(r"(?<![-:]) \|(?=.)", " &emsp;|", description))
+        mlflow.set_tag(MLFLOW_RUN_NOTE, shortened(re.sub(r"(?<![-:]) \|(?=.)", " &emsp;|", description)))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Records numbers that belong to the run as a whole, and to its model once there is one; NaN is left out."""
@@ -135,3 +136,12 @@ def source_tags() -> dict[str, str]:
         return {"git.commit": git("rev-parse", "HEAD"), "git.dirty": str(bool(git("status", "--porcelain"))).lower()}
     except (OSError, subprocess.SubprocessError):
         return {}
+
+
+def shortened(markdown: str, most: int = MAX_TAG_VAL_LENGTH) -> str:
+    """As many whole sections of a text as fit into so many characters; MLflow would cut a table in two."""
+    if len(markdown) <= most:
+        return markdown
+    hint = "\n\nThe rest is among the artifacts."
+    kept = markdown[: most - len(hint)]
+    return (kept.rpartition("\n## ")[0] or kept.rpartition("\n")[0]).rstrip() + hint

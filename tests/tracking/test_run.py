@@ -5,6 +5,14 @@ import shutil
 import pytest
 
 from deepfake_lab.tracking import Tracking, flatten
+from deepfake_lab.tracking.run import shortened
+
+
+def test_descriptions_that_are_too_long_lose_whole_sections():
+    first, second = "# A\n\nwords\n\n## B\n\n| x |\n|---|\n| 1 |", "\n\n## C\n\n" + "| y |\n" * 40
+    assert shortened(first + second, 1000) == first + second
+    assert shortened(first + second, 120) == f"{first}\n\nThe rest is among the artifacts."
+    assert len(shortened("word\n" * 100, 120)) <= 120
 
 
 @pytest.fixture
