@@ -86,7 +86,8 @@ def bounds_of(values: FloatArray, groups: ArrayLike, level: float = 0.95) -> tup
     """
     count = np.asarray(groups)
     low, high = intervals_of(values[..., :SOBER_DCF], count[..., None], level)
-    high[..., MEASURES.index("min_dcf")] = np.minimum(_percentile(values[..., SOBER_DCF], _reach(count, level)), 1.0)
+    (sober,) = _percentiles(values[..., SOBER_DCF], _reach(count, level))
+    high[..., MEASURES.index("min_dcf")] = np.minimum(sober, 1.0)
     return low, high
 
 
@@ -109,7 +110,8 @@ def intervals_of(values: FloatArray, groups: ArrayLike, level: float = 0.95) -> 
         Hesterberg, "What teachers should know about the bootstrap", 2015 (expanded percentiles).
     """
     reach, middle = _reach(groups, level), 2 * _bias(values)
-    return _percentile(values, middle - reach), _percentile(values, middle + reach)
+    low, high = _percentiles(values, middle - reach, middle + reach)
+    return low, high
 
 
 def bound_without_errors(groups: int) -> float:
@@ -143,14 +145,16 @@ def _bias(values: FloatArray) -> FloatArray:
     return np.asarray(ndtri(np.clip(below, 1 / (drawn + 1), drawn / (drawn + 1))))
 
 
-def _percentile(values: FloatArray, deviations: FloatArray) -> FloatArray:
+def _percentiles(values: FloatArray, *deviations: FloatArray) -> list[FloatArray]:
     """Replicates ``(...)`` so many standard deviations above the median, were they normal; NaN where there are none."""
     ordered = np.sort(values[1:], axis=0)  # NaN comes last
     last = np.maximum((~np.isnan(values[1:])).sum(axis=0) - 1, 0)
-    place = ndtr(deviations) * last
-    under = np.floor(place).astype(np.int64)
-    below, above = (np.take_along_axis(ordered, at[None], 0)[0] for at in (under, np.minimum(under + 1, last)))
-    return np.asarray(below + (place - under) * (above - below))
+    found = []
+    for place in (ndtr(each) * last for each in deviations):
+        under = np.floor(place).astype(np.int64)
+        below, above = (np.take_along_axis(ordered, at[None], 0)[0] for at in (under, np.minimum(under + 1, last)))
+        found.append(np.asarray(below + (place - under) * (above - below)))
+    return found
 
 
 def _reach(groups: ArrayLike, level: float) -> FloatArray:
