@@ -267,8 +267,7 @@ def _report_matrix(config: dict[str, Any]) -> None:
     from deepfake_lab.evaluation.pages.document import print_page
 
     folder = _folder(_needed(config, "run"))
-    settings = {name: config[name] for name in ("cluster", "replicates", "seed")}
-    print_page(report_matrices(folder, Path(config["output"] or folder), **settings))
+    print_page(report_matrices(folder, Path(config["output"] or folder), **_settings(config)))
 
 
 def _report_models(config: dict[str, Any]) -> None:

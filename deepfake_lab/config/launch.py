@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -38,34 +38,35 @@ def launch(name: str, command: Callable[[DictConfig], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing: the messages below are ours
     sys.argv[1:] = map(quoted, sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_past_hydra(command))()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_job(name, command))()
     except (KeyboardInterrupt, SystemExit) as stop:
         # Lightning turns an interruption into an exit of its own
         if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
             raise
         print("interrupted: a run goes on with resume=RUN_DIR, all else when called again", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except (_PastHydra, LabError, HydraException, OmegaConfBaseException) as error:
-        cause = error.args[0] if isinstance(error, _PastHydra) else error
-        print(f"error: {explain(cause, name, sys.argv[1:])}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+    except (LabError, HydraException, OmegaConfBaseException) as error:
+        _refuse(error, name)
 
 
-class _PastHydra(BaseException):
-    """Carries an error of a single job past Hydra, which would announce it in words of its own."""
+def _job(name: str, command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """The command, but that a single job ends here on an error: Hydra would announce it in words of its own."""
 
-
-def _past_hydra(command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     @functools.wraps(command)
     def job(composed: DictConfig) -> Any:  # noqa: ANN401
         try:
             return command(composed)
         except LabError as error:
             if HydraConfig.get().mode == RunMode.RUN:
-                raise _PastHydra(error) from error
+                _refuse(error, name)
             raise
 
     return job
+
+
+def _refuse(error: Exception, name: str) -> NoReturn:
+    print(f"error: {explain(error, name, sys.argv[1:])}", file=sys.stderr)
+    sys.exit(USER_ERROR)
 
 
 def quoted(argument: str) -> str:

@@ -176,9 +176,10 @@ def _estimate(groups: int, seeds: Sequence[FloatArray], minus: Sequence[FloatArr
 def _of_side(groups: int, seeds: Sequence[FloatArray], measure: str) -> Estimate:
     """Mean of a metric over the seeds of a detector, with an interval that stays within what the metric can be."""
     place = MEASURES.index(measure)
-    value, (low, high) = _estimate(groups, [seed[:, place] for seed in seeds])[0]
     if len(seeds) == 1:
-        low, high = (float(bound[place]) for bound in bounds_of(seeds[0], groups))
+        value, (low, high) = float(seeds[0][0, place]), (float(bound[place]) for bound in bounds_of(seeds[0], groups))
+    else:
+        value, (low, high) = _estimate(groups, [seed[:, place] for seed in seeds])[0]
     return Estimate(value, Interval(max(low, 0.0), min(high, HIGHEST.get(measure, 1.0))))
 
 

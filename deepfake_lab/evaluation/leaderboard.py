@@ -78,7 +78,7 @@ class Row:
     Attributes:
         candidate: whom the row is about.
         estimates: of each name in `RANKED` on test, of `dev` (EER) and, if there are any, of `unseen` systems (EER).
-        seeds: EER of each seed, of `eer` and, if there are any, of `unseen` systems.
+        seeds: EER of each seed on test (`eer`), on `dev` and, if there are any, of `unseen` systems.
         behind: EER on test less that of the first row, over the same trials; 0 for the first row.
         p_value: probability of at least such a difference where there is none, after Holm's correction.
     """
@@ -167,14 +167,13 @@ def rank(
     rows = []
     for candidate in ordered:
         tables = first if candidate is ordered[0] else _tables(candidate)
-        own = _split(tables, "test")
-        compared = compare(test, own, measures=RANKED, replicates=replicates, seed=seed)
-        found = {one.measure: one.second for one in compared}
-        found["dev"] = pooled_estimate(_split(tables, "dev"), replicates=replicates, seed=seed)
-        parts = {"eer": own}
+        parts = {"eer": _split(tables, "test"), "dev": _split(tables, "dev")}
         if new:
-            parts["unseen"] = [of_attacks(table, new) for table in own]
-            found["unseen"] = pooled_estimate(parts["unseen"], replicates=replicates, seed=seed)
+            parts["unseen"] = [of_attacks(table, new) for table in parts["eer"]]
+        compared = compare(test, parts["eer"], measures=RANKED, replicates=replicates, seed=seed)
+        found = {one.measure: one.second for one in compared}
+        for name in [name for name in parts if name not in found]:
+            found[name] = pooled_estimate(parts[name], replicates=replicates, seed=seed)
         seeds = {name: [eer(*by_class(table)) for table in part] for name, part in parts.items()}
         rows.append(Row(candidate, found, seeds, compared[0].difference, compared[0].p_value))
     rows[0] = replace(rows[0], behind=Estimate(0.0, Interval(0.0, 0.0)), p_value=1.0)

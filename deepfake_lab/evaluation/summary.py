@@ -263,7 +263,7 @@ def _eer(row: pd.Series[float]) -> str:
 
 
 def _rate(rate: Estimate | None) -> str:
-    return ABSENT if rate is None else f"{100 * rate.value:.1f} ({_percent(rate.interval)})"
+    return ABSENT if rate is None else percent(rate, digits=1)
 
 
 def _percent(interval: Interval) -> str:

@@ -102,16 +102,15 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def percent(estimate: Estimate) -> str:
+def percent(estimate: Estimate, digits: int = 2) -> str:
     """An error rate and its interval in per cent."""
     value, (low, high) = estimate
-    return "-" if math.isnan(value) else f"{100 * value:.2f} ({100 * low:.1f} to {100 * high:.1f})"
+    return "-" if math.isnan(value) else f"{100 * value:.{digits}f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def points(estimate: Estimate) -> str:
     """A difference of error rates and its interval, in points."""
-    value, (low, high) = estimate
-    return "-" if math.isnan(value) else f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return percent(estimate, digits=1)
 
 
 def duration(seconds: float) -> str:

@@ -16,8 +16,6 @@ from deepfake_lab.evaluation.leaderboard import Candidate, Leaderboard, in_words
 from deepfake_lab.evaluation.pages.document import duration, percent, picture, write_page
 from deepfake_lab.evaluation.pages.html import Listing, Page, Section, Table
 from deepfake_lab.evaluation.plots.style import BLUE, ORANGE
-from deepfake_lab.evaluation.scores import by_class
-from deepfake_lab.metrics.functional import eer
 
 CAUTION: Final = (
     "The rows report what each detector is worth on test. Nothing may be chosen by them: whoever takes the first row "
@@ -165,9 +163,8 @@ def _costs(board: Leaderboard) -> Table:
 def _runs(board: Leaderboard) -> Table:
     rows = []
     for row in board.rows:
-        for one in row.candidate.trained:
-            table = one.scores()
-            rates = [f"{100 * eer(*by_class(table[table['split'] == split])):.2f}" for split in ("test", "dev")]
+        for one, *found in zip(row.candidate.trained, row.seeds["eer"], row.seeds["dev"], strict=True):
+            rates = [f"{100 * rate:.2f}" for rate in found]
             rows.append((one.run, *rates, duration(one.wall_s), duration(one.processor_s), one.link))
     header = ("run", "EER %", "dev EER %", "wall", "processor", "MLflow")
     return Table(f"{len(rows)} runs", header, rows, folded=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -10,6 +9,7 @@ from typing import Final, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
+from deepfake_lab.evaluation.pages.document import picture
 from deepfake_lab.evaluation.pages.html import Picture
 from deepfake_lab.evaluation.plots.conditions import crossed, forest, heat_map
 from deepfake_lab.evaluation.plots.curves import det, roc
@@ -17,8 +17,6 @@ from deepfake_lab.evaluation.plots.decisions import confusion_matrix, reliabilit
 from deepfake_lab.evaluation.plots.training import learning_curves
 from deepfake_lab.evaluation.summary import Summary
 
-DPI: Final = 144
-CSS_DPI: Final = 96
 CAPTIONS: Final = {
     "conditions": "The line is the EER of all trials, the band its interval. A bar that clears the band is harder or "
     "easier than the whole; a wide bar says that there are too few recordings to tell.",
@@ -55,12 +53,7 @@ def pictures(table: pd.DataFrame, summary: Summary, curves: pd.DataFrame | None 
     drawn = [*_of_conditions(summary), *_of_scores(table, summary)]
     if curves is not None and len(curves):
         drawn.append(_Drawn("learning_curves", learning_curves(curves), f"Loss and dev EER in {len(curves)} epochs."))
-    files = {}
-    for name, figure, alt in drawn:
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=DPI)
-        files[name] = Picture(file.getvalue(), round(CSS_DPI * figure.get_figwidth()), CAPTIONS[name], alt)
-    return files
+    return {name: picture(figure, CAPTIONS[name], alt) for name, figure, alt in drawn}
 
 
 def _of_conditions(summary: Summary) -> Iterator[_Drawn]:
