@@ -106,8 +106,9 @@ def _report_fuse(config: dict[str, Any]) -> None:
     from deepfake_lab.evaluation.scores import by_class
     from deepfake_lab.metrics.functional import eer
 
-    folders = {folder.name: folder for folder in _all_folders(_needed(config, "runs"))}
-    if len(folders) < 2:
+    given = _all_folders(_needed(config, "runs"))
+    folders = {folder.name: folder for folder in given}
+    if len(folders) < max(2, len(given)):
         raise LabError(f"what=fuse needs two runs or more in runs=..., with names of their own, not {len(folders)}.")
     tables = {name: read_scores(folder) for name, folder in folders.items()}
     fused = fuse(tables, config["fusion"])

@@ -73,6 +73,7 @@ def test_fusion_says_what_it_gains_over_the_best_on_dev(lab, runs, fusion):
     ("overrides", "message"),
     [
         (["what=fuse", "runs=first"], "what=fuse needs two runs or more in runs=..., with names of their own, not 1"),
+        (["what=fuse", "runs=[first,second,other/first]"], "with names of their own, not 2"),
         (["what=runs"], "what=runs: no such report. Choose from run, compare, "),
         (["run=nowhere"], "nowhere: no such folder"),
         ([], "what=run needs run=..."),
@@ -82,6 +83,8 @@ def test_fusion_says_what_it_gains_over_the_best_on_dev(lab, runs, fusion):
     ],
 )
 def test_what_cannot_be_reported_is_said(lab, runs, overrides, message):
+    for name in ("second", "other/first"):
+        (lab.folder / name).mkdir(parents=True)
     status, printed = lab("report", *overrides)
     assert status == 2
     assert printed.startswith("error: ")
