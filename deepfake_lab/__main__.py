@@ -11,9 +11,11 @@ COMMANDS = {
     "sweep": "search hyperparameters: many runs, hopeless ones ended early",
     "benchmark": "compare models, front-ends and seeds, on a corpus or across corpora",
     "prepare": "find or make a corpus's audio, check it, write its manifest",
+    "synthesize": "train a neural vocoder on real speech, or copy recordings with it",
     "audit": "say what is wrong with a corpus: overlap, shortcuts, too little of something",
     "convert": "make a checkpoint of the lab out of official weights",
     "predict": "say of recordings how probably they are fake",
+    "adversary": "attack a detector with waveforms changed to mislead it, and say how far it holds",
     "export": "write a detector as ONNX, from the waveform to the score",
     "report": "print tables about what the lab holds: size and speed of every model",
 }

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from torch import nn
+from torch import Tensor, nn
 
+from deepfake_lab.config.schema import MODEL_TRAINING
 from deepfake_lab.data.files import whole
-from deepfake_lab.models.detector import Detector
+from deepfake_lab.models.detector import FROM_DEV, Detector
 from deepfake_lab.models.ensemble import Ensemble, Fusion
 from deepfake_lab.types import LabError
 
@@ -28,8 +29,11 @@ _TRUSTED = ("deepfake_lab.frontends.", "deepfake_lab.models.")
 
 
 def build_detector(config: Mapping[str, Any]) -> Detector:
-    """Builds a detector from the composed `model` configuration: an untrained one, unless it names checkpoints."""
-    plain = {str(key): value for key, value in config.items()}
+    """Builds a detector from the composed `model` configuration: an untrained one, unless it names checkpoints.
+
+    What the configuration says of training is no part of the detector.
+    """
+    plain = {str(key): value for key, value in config.items() if key not in MODEL_TRAINING}
     detector = instantiate(plain, _convert_="all")
     if not isinstance(detector, Detector):
         raise LabError(
@@ -37,6 +41,43 @@ def build_detector(config: Mapping[str, Any]) -> Detector:
         )
     detector.config = detector.config or plain
     return detector
+
+
+def initialise(detector: Detector, path: str | Path) -> str:
+    """Starts a detector from the weights of another one's checkpoint; only their heads may differ.
+
+    Calibration and threshold are not taken over: they are to be learned from dev.
+
+    Returns:
+        For people: what was taken, what is new and what was left behind.
+
+    Raises:
+        LabError: the file is no checkpoint of a detector, or weights that are not the head's do not fit.
+    """
+    given, own = _weights(load_detector(path)), _weights(detector)
+    fitting = {name: weight for name, weight in given.items() if name in own and weight.shape == own[name].shape}
+    others = [name for name in {**own, **given} if name not in fitting]
+    if strange := [name for name in others if not name.startswith("head.")]:
+        shapes = [f"{name} {_shape(given, name)}, here {_shape(own, name)}" for name in strange[:5]]
+        raise LabError(
+            f"model.init={path}: {len(strange)} weights do not fit: {'; '.join(shapes)}{'; ...' * (len(strange) > 5)}. "
+            "Choose the model and front-end that the file was trained with; only the head may be another."
+        )
+    detector.load_state_dict(detector.state_dict() | fitting)
+    new, left = ([name for name in others if name in side] for side in (own, given))
+    return (
+        f"model.init={path}: {len(fitting)} of {len(own)} weights taken; new: {', '.join(new) or 'none'}; "
+        f"left behind: {', '.join(left) or 'none'}. Calibration and threshold come from dev."
+    )
+
+
+def _weights(detector: Detector) -> dict[str, Tensor]:
+    """All that a checkpoint has of a detector, but for what dev decides."""
+    return {name: tensor for name, tensor in detector.state_dict().items() if name not in FROM_DEV}
+
+
+def _shape(weights: Mapping[str, Tensor], name: str) -> str:
+    return str(tuple(weights[name].shape)) if name in weights else "none"
 
 
 def load_ensemble(checkpoints: Sequence[str], fusion: Fusion = "mean") -> Ensemble:
@@ -94,6 +135,20 @@ def load_detector(path: str | Path) -> Detector:
             f"{path}: its tensors do not fit its configuration ({error}). Use the file of another run."
         ) from error
     return detector.eval()
+
+
+def device_called(name: str) -> torch.device:
+    """The device of a name such as cuda:1, or for "auto" a GPU where there is one.
+
+    Raises:
+        LabError: it cannot be used.
+    """
+    try:
+        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise LabError(f"device={name}: cannot be used ({str(error).splitlines()[0]}). Try device=cpu.") from error
+    return chosen
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

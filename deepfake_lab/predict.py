@@ -16,8 +16,6 @@ from deepfake_lab.config import launch, resolved
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
-    from torch import device
-
     from deepfake_lab.audio import Wave
     from deepfake_lab.models.detector import Detector
 
@@ -64,9 +62,9 @@ def predict(composed: DictConfig) -> None:
     from rich.progress import track
 
     from deepfake_lab.audio import AudioError
-    from deepfake_lab.checkpoint import load_detector
+    from deepfake_lab.checkpoint import device_called, load_detector
 
-    detector = load_detector(config["checkpoint"]).to(_device(config["device"]))
+    detector = load_detector(config["checkpoint"]).to(device_called(config["device"]))
     predictions, broken = [], []
     with _rows(config["output"]) as rows:
         for file in track(files, "listening", console=Console(stderr=True), disable=len(files) == 1):
@@ -159,17 +157,6 @@ def _check(config: dict[str, Any]) -> None:
     for key, value in (("prior.spoof", config["prior"]["spoof"]), ("threshold", config["threshold"])):
         if not 0 < value < 1:
             raise LabError(f"{key}={value}: a probability between 0 and 1 is needed.")
-
-
-def _device(name: str) -> device:
-    import torch
-
-    try:
-        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise LabError(f"device={name}: cannot be used ({str(error).splitlines()[0]}). Try device=cpu.") from error
-    return chosen
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from deepfake_lab.config import PARENT_RUN_VARIABLE, build, chosen, launch, resolved, resumed
+from deepfake_lab.config import PARENT_RUN_VARIABLE, ModelTraining, build, chosen, launch, resolved, resumed
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from deepfake_lab.data.module import CorpusDataModule
     from deepfake_lab.evaluation.summary import Summary
+    from deepfake_lab.models.detector import Detector
     from deepfake_lab.tasks.detection import DetectionTask
     from deepfake_lab.tracking import Run, Tracking
 
@@ -68,7 +69,12 @@ def _check_stages(config: dict[str, Any]) -> None:
     if "fit" not in stages and config["checkpoint"] is None:
         raise LabError("stages=[test] evaluates a trained detector: name it with checkpoint=runs/NAME/detector.ckpt.")
     if "fit" in stages and config["checkpoint"] is not None:
-        raise LabError("checkpoint= is for stages=[test]. To go on with an interrupted run, use resume=RUN_DIR.")
+        raise LabError(
+            "checkpoint= is for stages=[test]. To train from it on, use model.init=FILE; to go on with an interrupted "
+            "run, resume=RUN_DIR."
+        )
+    if "fit" not in stages and ModelTraining.of(config["model"]).init is not None:
+        raise LabError("model.init= is where training starts. stages=[test] evaluates what checkpoint= names.")
 
 
 def _tracked_run(
@@ -120,14 +126,10 @@ def _tracked_run(
 
 
 def _build_task(config: dict[str, Any]) -> DetectionTask:
-    from deepfake_lab.checkpoint import build_detector, load_detector
+    from deepfake_lab.checkpoint import load_detector
 
-    if config["checkpoint"]:
-        detector = load_detector(config["checkpoint"])
-    else:
-        detector = build_detector(config["model"])
-        if not _last_checkpoint(config).is_file():  # where there is one, it has them all
-            detector.load_pretrained()
+    training = ModelTraining.of(config["model"])
+    detector = load_detector(config["checkpoint"]) if config["checkpoint"] else _new_detector(config, training)
     if detector.window_s != config["loader"]["window_s"]:
         raise LabError(
             f"loader.window_s={config['loader']['window_s']}: the detector hears windows of {detector.window_s} s. "
@@ -135,7 +137,26 @@ def _build_task(config: dict[str, Any]) -> DetectionTask:
         )
     optimizer = build(config["optim"])
     task: DetectionTask = build(config["task"], detector=detector, loss=build(config["loss"]), optimizer=optimizer)
+    if training.domain is not None:
+        task.hide_domain(training.domain, training.domain_weight)
     return task
+
+
+def _new_detector(config: dict[str, Any], training: ModelTraining) -> Detector:
+    """The detector to train; an interrupted run's gets its weights from the last checkpoint later on."""
+    from deepfake_lab.checkpoint import build_detector, initialise
+    from deepfake_lab.models.ensemble import Ensemble
+
+    detector = build_detector(config["model"])
+    if isinstance(detector, Ensemble) and training != ModelTraining():
+        raise LabError("An ensemble's members are not trained: leave out model.init, freeze, learning_rates, domain.")
+    if not _last_checkpoint(config).is_file():
+        if training.init:
+            print(initialise(detector, training.init))
+        else:
+            detector.load_pretrained()
+    detector.fine_tune(training.freeze, training.learning_rates)
+    return detector
 
 
 def _build_trainer(config: dict[str, Any], tracked: Run, callbacks: Sequence[pl.Callback]) -> pl.Trainer:

@@ -22,6 +22,9 @@ LABEL_NAMES: Final = ("bonafide", "spoof")
 Split = Literal["train", "dev", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
+Domain = Literal["corpus", "codec", "language", "speaker", "gender"]
+"""Columns of a manifest that say under which conditions an utterance was made, and nothing of its class."""
+
 SAMPLE_RATE: Final = 16_000
 """The one rate at which waveforms travel through the lab, in Hz."""
 
@@ -56,8 +59,11 @@ class Output(NamedTuple):
         score: scores ``(B,)``, float32, higher = more bona fide; calibrated where the detector is.
         raw_score: the same before calibration ``(B,)``; what losses train.
         embedding: utterance embeddings ``(B, E)``.
+        projection: what the head makes of embeddings beside the score, for losses of directions ``(B, P)``: cosines
+            to class vectors, or a unit vector; P is 0 where the head is linear.
     """
 
     score: Tensor
     raw_score: Tensor
     embedding: Tensor
+    projection: Tensor

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 import torch
 
-from deepfake_lab.checkpoint import build_detector, load_detector, read_checkpoint, save_detector
+from deepfake_lab.checkpoint import build_detector, initialise, load_detector, read_checkpoint, save_detector
 from deepfake_lab.types import LabError
 
 MEL = {"_target_": "deepfake_lab.frontends.mel.Mel", "bins": 16}
@@ -92,6 +92,49 @@ class TestRoundTrip:
     def test_what_a_configuration_makes_must_be_a_detector(self):
         with pytest.raises(LabError, match="makes a Mel, not a Detector"):
             build_detector(MEL)
+
+
+class TestStart:
+    def test_takes_all_weights_and_nothing_that_dev_decides(self, detector, saved):
+        torch.manual_seed(1)
+        made = build_detector(CONFIG)
+        assert "new: none; left behind: none" in initialise(made, saved)
+        assert made.config == CONFIG
+        assert made.eer_threshold.isnan()
+        assert (float(made.calibration_scale), float(made.calibration_offset)) == (1, 0)
+        with torch.inference_mode():
+            assert torch.equal(made.eval()(WAVES).raw_score, detector(WAVES).raw_score)
+
+    def test_another_head_is_new(self, detector, saved):
+        cosine = {"_target_": "deepfake_lab.models.head.CosineHead", "_partial_": True}
+        made = build_detector(CONFIG | {"head": cosine})
+        before = made.head.weight.clone()
+        assert "new: head.weight; left behind: head.weight, head.bias" in initialise(made, saved)
+        assert torch.equal(made.head.weight, before)
+        with torch.inference_mode():
+            assert torch.equal(made.eval()(WAVES).embedding, detector(WAVES).embedding)
+
+    @pytest.mark.parametrize(
+        ("other", "complaint"),
+        [
+            ({"frontend": MEL | {"bins": 20}}, "encoder.convolutions.0.norm.running_mean (16,), here (20,)"),
+            ({"encoder": CRNN | {"hidden": 8}}, "encoder.recurrent.weight_ih_l0 (16, 4), here (32, 4)"),
+            ({"encoder": {"_target_": "deepfake_lab.models.linear.Linear", "_partial_": True}}, "here none"),
+        ],
+        ids=["bins", "width", "encoder"],
+    )
+    def test_another_encoder_is_refused(self, saved, other, complaint):
+        made = build_detector(CONFIG | other)
+        before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+        with pytest.raises(LabError) as caught:
+            initialise(made, saved)
+        assert str(caught.value).startswith(f"model.init={saved}: ")
+        assert complaint in str(caught.value)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items() if "eer" not in name)
+
+    def test_what_is_said_of_training_is_no_part_of_the_detector(self):
+        said = {"init": "a.ckpt", "freeze": ["head.*"], "learning_rates": None, "domain": "codec", "domain_weight": 1.0}
+        assert build_detector(CONFIG | said).config == CONFIG
 
 
 class TestDamage:

@@ -1,5 +1,6 @@
 """Every configuration composes and can be built; precedence; what a mistake is answered with."""
 
+import dataclasses
 import re
 
 import hydra
@@ -14,7 +15,8 @@ from deepfake_lab.checkpoint import build_detector
 from deepfake_lab.types import LabError
 
 COMMANDS = sorted(path.stem for path in config.CONF.glob("*.yaml"))
-CHOICES = sorted(f"{path.parent.relative_to(config.CONF)}={path.stem}" for path in config.CONF.glob("*/*.yaml"))
+FILES = {path for path in config.CONF.glob("*/*.yaml") if path.parent.name != "system"}  # tests/synthesis runs those
+CHOICES = sorted(f"{path.parent.relative_to(config.CONF)}={path.stem}" for path in FILES)
 
 
 @pytest.fixture
@@ -40,6 +42,12 @@ def chosen(choice):
     also = {
         "frontend=raw": ["model=aasist"],  # which no other model takes
         "model=ensemble": ["model.checkpoints=[0.ckpt,1.ckpt]"],
+        **{f"adversary={name}": ["checkpoint=somewhere"] for name in ("fgsm", "pgd", "apgd")},
+        "augment=recorded_noise": ["augment.utterance.recorded_noise.source=somewhere"],
+        **{
+            f"augment={name}": [f"augment.utterance.{name}.source.root=somewhere"]
+            for name in ("demand", "musan", "rirs")
+        },
     }
     return [choice, *also.get(choice, []), *(f"{choice.partition('=')[0]}.{key}=somewhere" for key in needed)]
 
@@ -54,19 +62,25 @@ def test_every_choice_is_found():
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_what_it_describes_can_be_built(compose, choice, tmp_path, monkeypatch):
     group, _, _ = choice.partition("=")
-    plain = config.resolved(compose(*chosen(choice), name=group if group in COMMANDS else "run"))
+    command = {"vocoder": "synthesize"}.get(group, group if group in COMMANDS else "run")
+    plain = config.resolved(compose(*chosen(choice), name=command))
     assert plain.get(group) or group in ("experiment", "benchmark")
     if group in ("data", "loss", "tracking"):
         assert config.build(plain[group]) is not None
     elif group == "callbacks":
-        built = {type(config.build(node)).__name__ for node in plain["callbacks"].values()}
-        assert built == {"ModelCheckpoint", "EarlyStopping", "ProgressReport", "LearningCurves"}
+        built = {type(config.build(node)).__name__ for node in plain["callbacks"].values() if node is not None}
+        averaging = {"callbacks=ema": {"ExponentialMovingAverage"}, "callbacks=swa": {"StochasticWeightAverage"}}
+        judged = set() if choice == "callbacks=swa" else {"EarlyStopping"}
+        assert built == {"ModelCheckpoint", "ProgressReport", "LearningCurves"} | judged | averaging.get(choice, set())
     elif group in ("treatment", "frontend", "model"):
         monkeypatch.chdir(tmp_path)
         if choice == "model=ensemble":  # it keeps its members, not the names of their files
             make_detectors(tmp_path)
         kept = build_detector(plain["model"]).config
-        assert kept == (plain["model"] if choice != "model=ensemble" else build_detector(kept).config)
+        said = {field.name for field in dataclasses.fields(config.ModelTraining)}
+        told = {key: value for key, value in plain["model"].items() if key not in said}
+        assert kept == (told if choice != "model=ensemble" else build_detector(kept).config)
+        assert config.ModelTraining.of(plain["model"]) == config.ModelTraining()
 
 
 def test_a_model_brings_its_usual_frontend_and_the_command_line_overrides_it(compose):
@@ -83,6 +97,17 @@ def test_precedence_schema_then_file_then_groups_then_experiment_then_command_li
     assert compose("experiment=toy").loader.window_s == 0.4
     assert compose("experiment=toy", "loader.window_s=0.3").loader.window_s == 0.3
     assert compose("experiment=toy").data._target_.endswith("Toy")
+
+
+def test_augmentations_add_up_in_the_order_in_which_they_are_named(compose):
+    several = compose("augment=[specaugment,noise,channel]", "augment.wave.noise.p=0.1")
+    assert list(several.augment.wave) == ["noise", "equaliser", "band_limit", "clipping", "gain", "polarity"]
+    assert several.augment.features._target_.endswith("SpecAugment")
+    assert several.task.augment.noise.p == 0.1
+    assert (several.choices.augment, compose("augment=noise").choices.augment) == ("several", "noise")
+    assert compose().augment == {"utterance": {}, "wave": {}, "features": None, "mixup": None, "views": 1}
+    folder = compose("augment=rirs", "augment.utterance.rirs.source=rooms").loader.augment.rirs.source
+    assert folder == "rooms"
 
 
 def test_configuration_is_yaml_safe_and_has_no_evaluated_code():
@@ -104,6 +129,21 @@ def test_configuration_is_yaml_safe_and_has_no_evaluated_code():
 def test_nodes_are_checked_against_signatures(node, complaint):
     with pytest.raises(LabError, match=re.escape(complaint)):
         config.check_targets({"model": {"frontend": node}})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("frezee", [], "Did you mean freeze?"),
+        ("freeze", "encoder.*", "model.freeze=encoder.*: input should be"),
+        ("learning_rates", {"encoder.*": "fast"}, "model.learning_rates={'encoder.*': 'fast'}: input should be"),
+        ("domain", "cdec", "model.domain=cdec: input should be 'corpus', 'codec'"),
+    ],
+)
+def test_what_is_said_of_training_is_checked_as_well(key, value, complaint):
+    node = {"_target_": "deepfake_lab.models.ensemble.Ensemble", key: value}
+    with pytest.raises(LabError, match=re.escape(complaint)):
+        config.check_targets({"model": node})
 
 
 def test_missing_values_are_asked_for(compose):
@@ -159,6 +199,6 @@ def test_parameters_are_what_somebody_chose(compose):
     assert chosen["frontend"]["filters"] == 20
     assert chosen["model"]["window_s"] == 1.5, "what else repeats loader.window_s"
     assert "frontend" not in chosen["model"]
-    assert set(chosen["loader"]) == set(composed.loader) - {"stages", "seed"}
+    assert set(chosen["loader"]) == set(composed.loader) - {"stages", "seed", "augment"}
     assert not set(chosen) & {"tracking", "run_dir", "resume", "choices"}
     assert "_partial_" not in chosen["optim"]

@@ -15,7 +15,7 @@ PACKAGE = Path(deepfake_lab.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
 FOUNDATION = ("types", "audio")
-SIBLINGS = ("data", "synthesis", "augment", "frontends", "models", "losses", "metrics")
+SIBLINGS = ("data", "synthesis", "augment", "frontends", "models", "losses", "metrics", "adversaries")
 CENTRE = ("tasks", "evaluation", "serving", "benchmarking", "tuning", "tracking")
 TOP = ("config", "checkpoint")
 ALLOWED = {

@@ -14,7 +14,7 @@ import hydra.utils
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from deepfake_lab.config.schema import CONF
+from deepfake_lab.config.schema import CONF, ModelTraining
 from deepfake_lab.types import LabError
 
 _NO_CHOICE = ("_partial_", "_convert_", "_recursive_", "tracking", "run_dir", "resume")
@@ -107,19 +107,19 @@ def check_targets(config: object, path: str = "") -> None:
 def _check_target(node: Mapping[str, Any], path: str) -> None:
     target = _locate(str(node["_target_"]), path)
     parameters = inspect.signature(target).parameters
+    beside = get_type_hints(ModelTraining) if path == "model" else {}
+    known = [*parameters, *beside]
     given = {
         key: value
         for key, value in node.items()
         if key not in ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
     }
     for key in given:
-        if key not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            hint = suggestion(key, list(parameters))
-            raise LabError(
-                f"{path}.{key}: {node['_target_']} takes no '{key}'. {hint}It takes: {', '.join(parameters)}."
-            )
+        if key not in known and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            hint = suggestion(key, known)
+            raise LabError(f"{path}.{key}: {node['_target_']} takes no '{key}'. {hint}It takes: {', '.join(known)}.")
     try:
-        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        hints = beside | get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except (NameError, TypeError):  # annotations that exist for type checkers only
         return
     for key, value in given.items():

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from deepfake_lab.types import Domain
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(folder for folder in (_PACKAGE.parent / "conf", _PACKAGE / "conf") if (folder / "run.yaml").is_file())
 """Folder of the configuration: beside the package in a clone, inside it in a wheel."""
+
+
+@dataclass
+class ModelTraining:
+    """Keys of `model` that say how a detector is trained; the others are what it is built from."""
+
+    init: str | None = None
+    freeze: list[str] = field(default_factory=list)
+    learning_rates: dict[str, float] | None = None
+    domain: Domain | None = None
+    domain_weight: float = 0.1
+
+    @classmethod
+    def of(cls, model: Mapping[str, Any]) -> ModelTraining:
+        """What a composed `model` configuration says of training."""
+        return cls(**{key: model[key] for key in MODEL_TRAINING if key in model})
+
+
+MODEL_TRAINING: Final = tuple(entry.name for entry in fields(ModelTraining))
 
 
 @dataclass
@@ -26,6 +48,7 @@ class RunConfig:
     """Top level of `conf/run.yaml`; the groups are checked against the signatures of what they configure."""
 
     data: Any = MISSING
+    augment: Any = MISSING
     treatment: Any = MISSING
     frontend: Any = MISSING
     model: Any = MISSING
@@ -67,6 +90,30 @@ class AuditConfig:
     threshold: float = 0.4
     workers: int = 0
     seed: int = 0
+
+
+@dataclass
+class SynthesizeConfig:
+    """Top level of `conf/synthesize.yaml`."""
+
+    data: Any = MISSING
+    vocoder: Any = MISSING
+    tracking: Any = MISSING
+    stage: str = "train"
+    weights: str = MISSING
+    seed: int = 0
+    workers: int = 0
+    minutes: float | None = 6.0
+    steps: int | None = None
+    batch_size: int = 8
+    segment_s: float = 0.5
+    checkpoint_every: int = 100
+    device: str = "auto"
+    force: bool = False
+    training: Any = MISSING
+    input: str | None = None
+    splits: list[str] = MISSING
+    output: str | None = None
 
 
 @dataclass
@@ -130,6 +177,28 @@ class PredictConfig:
 
 
 @dataclass
+class AdversaryConfig:
+    """Top level of `conf/adversary.yaml`."""
+
+    checkpoint: str = MISSING
+    source: str | None = None
+    data: Any = MISSING
+    adversary: Any = MISSING
+    tracking: Any = MISSING
+    snr_db: list[float] = field(default_factory=list)
+    epsilon: list[float] | None = None
+    targets: str = "both"
+    split: str = "test"
+    most: int = 200
+    checked: int = 16
+    batch_size: int = 16
+    replicates: int = 1000
+    device: str = "auto"
+    seed: int = 0
+    choices: dict[str, str] = MISSING
+
+
+@dataclass
 class Sweep:
     """How a sweep searches."""
 
@@ -170,9 +239,11 @@ for _name, _schema in (
     ("run", RunConfig),
     ("prepare", PrepareConfig),
     ("audit", AuditConfig),
+    ("synthesize", SynthesizeConfig),
     ("convert", ConvertConfig),
     ("export", ExportConfig),
     ("predict", PredictConfig),
+    ("adversary", AdversaryConfig),
     ("report", ReportConfig),
     ("sweep", SweepConfig),
     ("benchmark", BenchmarkConfig),

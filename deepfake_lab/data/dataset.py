@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +20,10 @@ from deepfake_lab.types import SAMPLE_RATE, Batch, LabError
 Crop = Literal["random", "first", "center"]
 """Which part of a long utterance becomes the window: anywhere within, its beginning, or its middle."""
 
+Augment = Callable[[audio.Wave, np.random.Generator], audio.Wave]
+"""Disturbs a window ``(T,)``, which it must not write into, by what it draws."""
+
+_AUGMENT = 1  # tells draws of augmentations from those of crops, which are the same with and without them
 _AGAIN = "Replace the file, or prepare the corpus again with force=true."
 
 
@@ -43,6 +47,7 @@ class UtteranceDataset(Dataset[Trial]):
         trim: leave out the quiet edges first.
         seed: of random crops, which depend on seed, epoch and row alone.
         cache: decoded copies of the manifest's utterances, read in place of the files.
+        augment: what is done to each window, one after another; it too depends on seed, epoch and row alone.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class UtteranceDataset(Dataset[Trial]):
         trim: bool = False,
         seed: int = 0,
         cache: DecodedCache | None = None,
+        augment: Sequence[Augment] = (),
     ) -> None:
         self.root = manifest.root
         self.window_s = window_s
@@ -63,6 +69,7 @@ class UtteranceDataset(Dataset[Trial]):
         self.padding = padding
         self.seed = seed
         self.cache = cache
+        self.augment = tuple(augment)
         begin, length = ("speech_start", "speech_frames") if trim else ("start", "frames")
         table = manifest.table.select(["path", "key", begin, length, "sample_rate", "label"]).combine_chunks()
         self._path, self._key = (_one_chunk(table, name) for name in ("path", "key"))
@@ -103,7 +110,14 @@ class UtteranceDataset(Dataset[Trial]):
                 raise LabError(
                     f"{path}: ends before sample {begin + frames}, unlike when the corpus was prepared. {_AGAIN}"
                 )
-        return audio.fit_length(wave, self.samples, self.padding)
+        return self._augmented(audio.fit_length(wave, self.samples, self.padding), draw)
+
+    def _augmented(self, wave: audio.Wave, draw: Draw) -> audio.Wave:
+        if self.augment:
+            random = np.random.default_rng([self.seed, draw.epoch, draw.row, _AUGMENT])
+            for augment in self.augment:
+                wave = augment(wave, random)
+        return wave
 
     def _offset(self, draw: Draw, most: int) -> int:
         """How far into a longer utterance the window begins: at most `most` samples."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,11 @@ from deepfake_lab.audio import Padding
 from deepfake_lab.data import guards
 from deepfake_lab.data.cache import DecodedCache
 from deepfake_lab.data.corpus import Corpus
-from deepfake_lab.data.dataset import Crop, Trial, UtteranceDataset
+from deepfake_lab.data.dataset import Augment, Crop, Trial, UtteranceDataset
 from deepfake_lab.data.manifest import Finding, Manifest
 from deepfake_lab.data.noise import NoiseCollection, with_trials
-from deepfake_lab.data.sampling import EpochSampler
-from deepfake_lab.types import SPLITS, SPOOF, Batch, Split
+from deepfake_lab.data.sampling import Balance, EpochSampler, draw_shares
+from deepfake_lab.types import SPLITS, SPOOF, Batch, Domain, LabError, Split
 
 
 class CorpusDataModule(pl.LightningDataModule):
@@ -33,11 +33,13 @@ class CorpusDataModule(pl.LightningDataModule):
         train_crop: which part of a longer utterance training takes.
         eval_crop: which part evaluation takes; published numbers are of first windows.
         padding: how shorter utterances fill the window.
+        balance: what training draws equally often; see `deepfake_lab.data.sampling.draw_shares`.
         trim: leave out the quiet edges of utterances; a trained detector knows whether it wants that.
         cache: folder for decoded copies of the utterances; None reads the files themselves.
+        augment: what is done to the windows of training, in this order, by any name.
         batch_size: utterances a batch.
         num_workers: reading processes; null takes one less than there are cores, at most 8.
-        seed: of order, crops and of the permutation of `corpus.shuffle_labels`.
+        seed: of order, crops, augmentations and of the permutation of `corpus.shuffle_labels`.
 
     Raises:
         LabError: it is a noise collection, not a corpus.
@@ -52,8 +54,10 @@ class CorpusDataModule(pl.LightningDataModule):
         train_crop: Crop = "random",
         eval_crop: Crop = "first",
         padding: Padding = "repeat",
+        balance: Balance = "none",
         trim: bool = False,
         cache: str | Path | None = None,
+        augment: Mapping[str, Augment] | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
         seed: int = 0,
@@ -64,8 +68,10 @@ class CorpusDataModule(pl.LightningDataModule):
         self.window_s = window_s
         self.crops: dict[bool, Crop] = {True: train_crop, False: eval_crop}
         self.padding = padding
+        self.balance = balance
         self.trim = trim
         self.cache = None if cache is None else Path(cache)
+        self.augment = tuple((augment or {}).values())
         self.batch_size = batch_size
         self.num_workers = min((os.cpu_count() or 1) - 1, 8) if num_workers is None else num_workers
         self.seed = seed
@@ -105,11 +111,26 @@ class CorpusDataModule(pl.LightningDataModule):
     def training_counts(self) -> tuple[float, float]:
         """Numbers of (bona fide, spoof) utterances that training draws in an epoch, expected ones under weights."""
         manifest = self._splits["train"]
-        shares = self._shares(manifest)
+        shares = draw_shares(manifest, self.balance, self.corpus.weights)
         if shares is None:
             return manifest.counts()["train"]
         spoof = float(shares[manifest.table["label"].to_numpy() == SPOOF].sum()) * len(manifest)
         return len(manifest) - spoof, spoof
+
+    def training_domains(self, column: Domain) -> npt.NDArray[np.int64]:
+        """Numbers of the domains of the training utterances, from 0 ``(N,)``.
+
+        Raises:
+            LabError: all are of one.
+        """
+        values = self._splits["train"].table[column].combine_chunks().dictionary_encode()
+        if len(values.dictionary) < 2:
+            (only,) = values.dictionary.to_pylist()
+            raise LabError(
+                f"model.domain={column}: all training utterances of {self.corpus.name} are of one, '{only}'. "
+                "Choose another column, data=mix, or model.domain=null."
+            )
+        return np.asarray(values.indices.to_numpy(), dtype=np.int64)
 
     def train_dataloader(self) -> DataLoader[Trial]:
         """Shuffled random crops of the train split."""
@@ -134,8 +155,9 @@ class CorpusDataModule(pl.LightningDataModule):
             trim=self.trim,
             seed=self.seed,
             cache=None if self.cache is None else DecodedCache.build(manifest, self.cache),
+            augment=self.augment if training else (),
         )
-        shares = self._shares(manifest) if training else None
+        shares = draw_shares(manifest, self.balance, self.corpus.weights) if training else None
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
@@ -147,16 +169,6 @@ class CorpusDataModule(pl.LightningDataModule):
             # one odd trial would break batch norm, and a short last batch weighs each of its trials more
             drop_last=training and len(dataset) > self.batch_size,
         )
-
-    def _shares(self, manifest: Manifest) -> npt.NDArray[np.float64] | None:
-        """Probability of each utterance to be drawn in training ``(N,)``; None draws each once."""
-        weights = self.corpus.weights
-        if not weights:
-            return None
-        corpora, row_of = np.unique(manifest.table["corpus"].to_numpy(), return_inverse=True)
-        size = np.bincount(row_of)
-        share = np.array([weights[name] for name in corpora], dtype=np.float64) / size
-        return np.asarray(share[row_of] / (share * size).sum())
 
 
 def _as_it_is(batch: Batch) -> Batch:

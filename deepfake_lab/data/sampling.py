@@ -1,13 +1,18 @@
-"""Which utterances an epoch visits, in which order."""
+"""Which utterances an epoch visits, in which order, and which of them more often."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
+
+from deepfake_lab.data.manifest import Manifest
+
+Balance: TypeAlias = Literal["none", "class", "attack", "domain"]
+"""What is drawn equally often: nothing in particular, or see `draw_shares`."""
 
 
 class Draw(NamedTuple):
@@ -53,3 +58,66 @@ class EpochSampler(Sampler[Draw]):
             else:
                 rows = random.choice(self.size, self.size, p=self.shares)
         return (Draw(int(row), self.epoch) for row in rows)
+
+
+def draw_shares(
+    manifest: Manifest, balance: Balance = "none", weights: Mapping[str, float] | None = None
+) -> npt.NDArray[np.float64] | None:
+    """Probability of each utterance to be drawn: of a draw that goes down from its class to the utterance.
+
+    With `balance`, bona fide and spoof are drawn equally often. With `weights`, a corpus comes next, among those that
+    have the class. Then, equally often, one of the attacks ("attack"; bona fide has none) or one of the domains,
+    corpus and codec together ("domain"), that are left. Last, any utterance of these. So, where there are weights and
+    every corpus has both classes, a balanced class tells nothing of the corpus.
+
+    Args:
+        manifest: utterances to draw from.
+        balance: what is drawn equally often.
+        weights: odds of each corpus in the manifest; None or empty counts utterances, not corpora.
+
+    Returns:
+        Probabilities ``(N,)``; None if each utterance is to be drawn once.
+    """
+    if balance == "none" and not weights:
+        return None
+    corpus, codec = _codes(manifest, "corpus"), _codes(manifest, "codec")
+    cell, share = np.zeros(len(manifest), dtype=np.int64), np.ones(len(manifest))
+    if balance != "none":
+        cell, share = _deal(cell, share, _codes(manifest, "label"))
+    if weights:
+        names = manifest.table["corpus"].to_numpy()
+        cell, share = _deal(cell, share, corpus, np.array([weights[name] for name in names], dtype=np.float64))
+    if balance == "attack":
+        cell, share = _deal(cell, share, _codes(manifest, "attack"))
+    if balance == "domain":
+        cell, share = _deal(cell, share, corpus * (1 + codec.max(initial=0)) + codec)
+    return share / np.bincount(cell)[cell]
+
+
+def _codes(manifest: Manifest, column: str) -> npt.NDArray[np.int64]:
+    """A number for each different value of a column ``(N,)``."""
+    indices = manifest.table[column].combine_chunks().dictionary_encode().indices
+    return np.asarray(indices.to_numpy(), dtype=np.int64)
+
+
+def _deal(
+    cell: npt.NDArray[np.int64],
+    share: npt.NDArray[np.float64],
+    value: npt.NDArray[np.int64],
+    odds: npt.NDArray[np.float64] | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Parts each cell of utterances by a value of theirs, and deals its share to the parts.
+
+    Args:
+        cell: the cell of each utterance ``(N,)``, from 0.
+        share: of the cell of each utterance ``(N,)``.
+        value: of each utterance ``(N,)``, from 0.
+        odds: of each utterance's part ``(N,)``; None deals evenly.
+
+    Returns:
+        The same two, of the parts.
+    """
+    _, first, part = np.unique(cell * (1 + value.max(initial=0)) + value, return_index=True, return_inverse=True)
+    odds_of_part = np.ones(len(first)) if odds is None else odds[first]
+    total = np.bincount(cell[first], weights=odds_of_part)
+    return part, share * odds_of_part[part] / total[cell]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deepfake_lab.losses.loss import DetectionLoss
+from deepfake_lab.losses.loss import DetectionLoss, class_counts
 from deepfake_lab.types import BONAFIDE, SPOOF, Batch, LabError, Output
 
 
@@ -51,11 +51,7 @@ class WeightedCrossEntropy(DetectionLoss):
         Raises:
             LabError: a class is empty.
         """
-        counts = torch.tensor([n_bonafide, n_spoof], dtype=torch.float64)
-        if counts.min() < 1:
-            raise LabError(
-                f"The training set has {n_bonafide} bona fide and {n_spoof} spoof utterances: add the missing class."
-            )
+        counts = class_counts(n_bonafide, n_spoof)
         weight = 1 / counts if self.class_weight is None else counts.new_tensor(self.class_weight)
         mass = weight * counts
         self.weight.copy_(weight * counts.sum() / mass.sum())

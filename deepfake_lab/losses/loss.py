@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
-from deepfake_lab.types import Batch, Output
+from deepfake_lab.types import Batch, LabError, Output
 
 
 class DetectionLoss(nn.Module, ABC):
@@ -24,3 +25,17 @@ class DetectionLoss(nn.Module, ABC):
     @abstractmethod
     def constant_loss(self) -> float:
         """Loss of the best detector that says the same of every utterance: who does no better has learned nothing."""
+
+
+def class_counts(n_bonafide: float, n_spoof: float) -> Tensor:
+    """Numbers of training utterances by label ``(2,)``, float64.
+
+    Raises:
+        LabError: a class is empty.
+    """
+    counts = torch.tensor([n_bonafide, n_spoof], dtype=torch.float64)
+    if counts.min() < 1:
+        raise LabError(
+            f"The training set has {n_bonafide} bona fide and {n_spoof} spoof utterances: add the missing class."
+        )
+    return counts

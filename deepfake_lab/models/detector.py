@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from deepfake_lab.frontends.frontend import Frontend
 from deepfake_lab.frontends.wav2vec2 import Wav2Vec2
+from deepfake_lab.models import finetuning
 from deepfake_lab.models.encoder import Encoder
+from deepfake_lab.models.head import Head, LinearHead
 from deepfake_lab.models.treatment import Treatment
 from deepfake_lab.types import SAMPLE_RATE, LabError, Output
 
+FROM_DEV: Final = ("calibration_scale", "calibration_offset", "eer_threshold")
+"""Buffers of a detector that dev decides, not training."""
+
 
 class Detector(nn.Module):
-    """Front-end, encoder and a linear head whose one output is the score.
+    """Front-end, encoder and a head whose one output is the score.
 
-    The raw score is ``logit_bonafide - logit_spoof`` of a two-class head, written as the one logit it is. Trained
-    with the prior in the loss (`deepfake_lab.losses`) it estimates ``ln p(audio | bona fide) - ln p(audio | spoof)``.
+    The raw score of the usual, linear head is ``logit_bonafide - logit_spoof`` of two classes. Trained with the prior
+    in the loss (`deepfake_lab.losses`) it estimates ``ln p(audio | bona fide) - ln p(audio | spoof)``.
     The score is ``calibration_scale * raw_score + calibration_offset``.
 
     Args:
         frontend: waveforms to features.
         encoder: makes the encoder, given the front-end's channels and bins.
+        head: makes the head, given the components of an embedding; some losses want one of their own.
         treatment: what is done to windows first; None leaves them as they are.
         window_s: length of the windows that it is trained on, in s. It takes any other length as well.
 
@@ -36,6 +42,7 @@ class Detector(nn.Module):
         calibration_offset: buffer, 0 unless calibrated.
         eer_threshold: buffer, score at the EER of the development set; NaN until it is known.
         config: composed configuration that the detector was made from, as plain containers.
+        augment_features: what training does to features ``(B, C, F, L)``; no part of the detector's checkpoint.
     """
 
     calibration_scale: Tensor
@@ -47,17 +54,21 @@ class Detector(nn.Module):
         frontend: Frontend,
         encoder: Callable[[int, int], Encoder],
         *,
+        head: Callable[[int], Head] = LinearHead,
         treatment: Treatment | None = None,
         window_s: float = 4.0,
     ) -> None:
         super().__init__()
         self.treatment = treatment or Treatment()
         self.frontend = frontend
+        self.augment_features: nn.Module = nn.Identity()
         self.encoder = encoder(frontend.channels, frontend.bins)
-        self.head = nn.Linear(self.encoder.embedding_dim, 1)
+        self.head = head(self.encoder.embedding_dim)
         self.window_s = window_s
         self.min_samples = max(frontend.min_samples, _samples_for(self.encoder.min_frames, frontend))
         self.config: dict[str, object] | None = None
+        self._still: list[nn.Module] = []  # what is frozen
+        self._learning_rates: dict[str, float] = {}  # of parameters by name
         self.register_buffer("calibration_scale", torch.tensor(1.0))
         self.register_buffer("calibration_offset", torch.tensor(0.0))
         self.register_buffer("eer_threshold", torch.tensor(math.nan))
@@ -81,16 +92,40 @@ class Detector(nn.Module):
         for transformer in self._transformers():
             transformer.cache = folder
 
+    def fine_tune(self, freeze: Sequence[str] = (), learning_rates: Mapping[str, float] | None = None) -> None:
+        """Says what of it training changes, and how fast.
+
+        Args:
+            freeze: patterns over names of weights, such as ``encoder.*``. They stay as they are; so do statistics of
+                batch norm where nothing else is left to train, and there is no dropout.
+            learning_rates: by pattern over names of parameters. The first that fits counts, and comes before what the
+                front-end says of its transformer.
+
+        Raises:
+            LabError: a pattern fits nothing, a rate is not positive, or nothing is left to train.
+        """
+        self._still = finetuning.freeze(self, freeze, apart=FROM_DEV)
+        self._learning_rates = finetuning.learning_rates(self, learning_rates or {})
+
+    def train(self, mode: bool = True) -> Detector:
+        """Sets the mode; what is frozen stays as it is in use."""
+        super().train(mode)
+        finetuning.keep_still(self._still if mode else [])
+        return self
+
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Trainable parameters for an optimizer: those of transformers have a learning rate of their own."""
-        groups: list[dict[str, Any]] = []
-        own: set[nn.Parameter] = set()
-        for transformer in self._transformers():
-            tuned = [parameter for parameter in transformer.backbone.parameters() if parameter.requires_grad]
-            own.update(tuned)
-            groups += [{"params": tuned, "lr": transformer.learning_rate}] if tuned else []
-        rest = [parameter for parameter in self.parameters() if parameter.requires_grad and parameter not in own]
-        return [{"params": rest}, *groups]
+        """Trainable parameters for an optimizer, those without a learning rate of their own first."""
+        rates: dict[str, float] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Wav2Vec2):
+                tuned = (weight for weight, _ in module.backbone.named_parameters(prefix=f"{name}.backbone"))
+                rates |= dict.fromkeys(tuned, module.learning_rate)
+        rates |= self._learning_rates
+        groups: dict[float | None, list[nn.Parameter]] = {None: []}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault(rates.get(name), []).append(parameter)
+        return [{"params": groups.pop(None)}, *({"params": group, "lr": rate} for rate, group in groups.items())]
 
     def calibrate(self, scale: float, offset: float) -> None:
         """Makes the score ``scale * raw_score + offset``, whatever it was before, and takes the threshold along.
@@ -146,16 +181,18 @@ class Detector(nn.Module):
             wave: see `features`.
 
         Returns:
-            Scores ``(B,)``, raw scores ``(B,)`` and embeddings ``(B, E)``, float32.
+            Scores ``(B,)``, raw scores ``(B,)``, embeddings ``(B, E)`` and projections ``(B, P)``, float32.
 
         Raises:
             LabError: see `features`.
         """
-        encoded = self.encoder(self.features(wave))
+        features = self.features(wave)
+        encoded = self.encoder(self.augment_features(features) if self.training else features)
         with torch.autocast(wave.device.type, enabled=False):
             embedding = encoded.float()
             raw_score = self.head(embedding).squeeze(-1)
-        return Output(self.calibrated(raw_score), raw_score, embedding)
+            projection = self.head.projection(embedding)
+        return Output(self.calibrated(raw_score), raw_score, embedding, projection)
 
 
 def _samples_for(frames: int, frontend: Frontend) -> int:

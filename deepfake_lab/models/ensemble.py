@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from deepfake_lab.frontends.raw import Raw
 from deepfake_lab.models.detector import Detector
 from deepfake_lab.models.encoder import Encoder
+from deepfake_lab.models.head import LinearHead
 from deepfake_lab.models.treatment import Treatment
 from deepfake_lab.types import LabError
 
@@ -38,6 +39,7 @@ class Ensemble(Detector):
     """
 
     encoder: Members
+    head: LinearHead
 
     def __init__(self, members: Sequence[Detector], *, fusion: Fusion = "mean") -> None:
         if len(members) < 2:

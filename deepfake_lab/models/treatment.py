@@ -51,8 +51,9 @@ class Treatment(nn.Module):
         if self.band_hz is not None:
             wave = self._limit_band(wave, *self.band_hz)
         if self.level_db is not None:
-            rms = wave.square().mean(dim=-1, keepdim=True).sqrt()
-            wave = wave * (10 ** (self.level_db / 20) / rms.clamp_min(1e-12)).clamp_max(_MOST_GAIN)
+            # clamped before the root, whose gradient is infinite at silence
+            rms = wave.square().mean(dim=-1, keepdim=True).clamp_min(1e-24).sqrt()
+            wave = wave * (10 ** (self.level_db / 20) / rms).clamp_max(_MOST_GAIN)
         return wave
 
     def _limit_band(self, wave: Tensor, low: float, high: float) -> Tensor:

@@ -39,6 +39,7 @@ class Espeak(TextToSpeech):
 
     rate: int = 160
     languages: ClassVar[tuple[str, ...]] = tuple(_VOICES)
+    families: ClassVar[tuple[str, ...]] = ("tts",)
 
     def speak(self, text: str, language: str, seed: int, seconds: float) -> Wave:
         """Speaks a sentence; see `TextToSpeech.speak`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from deepfake_lab.audio import Wave
 from deepfake_lab.synthesis.system import Vocoder
@@ -24,6 +25,7 @@ class GriffinLim(Vocoder):
     n_fft: int = 1024
     hop: int = 256
     n_iter: int = 32
+    families: ClassVar[tuple[str, ...]] = ("phase", "mel")
 
     def vocode(self, wave: Wave, seed: int) -> Wave:
         """Copies speech ``(T,)``; see `Vocoder.vocode`."""

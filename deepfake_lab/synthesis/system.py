@@ -10,12 +10,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from deepfake_lab.audio import Wave
 
 _SLOWEST, _FASTEST = 0.7, 1.4
 
 
-class Vocoder(ABC):
+class System:
+    """A way of making speech.
+
+    Attributes:
+        families: what kind it is, such as "source_filter", "phase", "mel", "codec", "tts" or "neural"; systems are
+            held out of training by family too.
+    """
+
+    families: ClassVar[tuple[str, ...]] = ()
+
+    def missing(self) -> str:
+        """What this machine lacks for it, and how to get that; empty if nothing."""
+        return ""
+
+
+class Vocoder(System, ABC):
     """Copy-synthesis: analyses a recording and builds it anew."""
 
     @abstractmethod
@@ -31,14 +49,13 @@ class Vocoder(ABC):
         """
 
 
-class TextToSpeech(ABC):
-    """Speaks text.
+class TextToSpeech(System, ABC):
+    """Speaks text."""
 
-    Attributes:
-        languages: ISO 639-1 codes of the languages it speaks.
-    """
-
-    languages: ClassVar[tuple[str, ...]]
+    @property
+    @abstractmethod
+    def languages(self) -> tuple[str, ...]:
+        """ISO 639-1 codes of the languages it speaks."""
 
     @abstractmethod
     def speak(self, text: str, language: str, seed: int, seconds: float) -> Wave:
@@ -57,6 +74,12 @@ class TextToSpeech(ABC):
     @abstractmethod
     def speaker(self, language: str, seed: int) -> str:
         """Name of the voice that `speak` uses for the same language and seed."""
+
+
+def at_level_of(original: Wave, copied: npt.NDArray[np.float64]) -> Wave:
+    """Brings a copy ``(T,)`` to the RMS level of its original ``(T,)``."""
+    levels = [np.sqrt(np.mean(np.square(wave, dtype=np.float64))) for wave in (original, copied)]
+    return np.asarray(copied * (levels[0] / max(levels[1], 1e-9)), dtype=np.float32)
 
 
 def pace(usual_s: float, wanted_s: float) -> float:

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from types import ModuleType
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from deepfake_lab.audio import Wave
 from deepfake_lab.synthesis.system import Vocoder
 from deepfake_lab.types import SAMPLE_RATE
+
+Samples = npt.NDArray[np.float64]
+
+
+class Analysis(NamedTuple):
+    """What WORLD knows of a recording, in frames of `frame_ms`.
+
+    Attributes:
+        f0: fundamental frequency ``(L,)`` in Hz, 0 where unvoiced.
+        envelope: power spectral envelope ``(L, F)``.
+        aperiodicity: share of noise in the amplitude, 0 to 1, ``(L, F)``.
+        frame_ms: hop in milliseconds.
+    """
+
+    f0: Samples
+    envelope: Samples
+    aperiodicity: Samples
+    frame_ms: float
 
 
 @dataclass(frozen=True)
@@ -23,17 +44,30 @@ class World(Vocoder):
     """
 
     frame_ms: float = 5.0
+    families: ClassVar[tuple[str, ...]] = ("source_filter",)
 
     def vocode(self, wave: Wave, seed: int) -> Wave:
         """Copies speech ``(T,)``; see `Vocoder.vocode`."""
-        with warnings.catch_warnings():  # pyworld asks pkg_resources for its own version, which warns
-            warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
-            import pyworld
+        return np.asarray(synthesise(analyse(wave, self.frame_ms), len(wave)), dtype=np.float32)
 
-        samples = wave.astype(np.float64)
-        f0, times = pyworld.dio(samples, SAMPLE_RATE, frame_period=self.frame_ms)
-        f0 = pyworld.stonemask(samples, f0, times, SAMPLE_RATE)
-        envelope = pyworld.cheaptrick(samples, f0, times, SAMPLE_RATE)
-        aperiodicity = pyworld.d4c(samples, f0, times, SAMPLE_RATE)
-        copied = pyworld.synthesize(f0, envelope, aperiodicity, SAMPLE_RATE, self.frame_ms)
-        return np.asarray(copied[: len(wave)], dtype=np.float32)
+
+def analyse(wave: Wave, frame_ms: float) -> Analysis:
+    """Takes speech ``(T,)`` at 16 kHz apart."""
+    pyworld, samples = _library(), wave.astype(np.float64)
+    f0, times = pyworld.dio(samples, SAMPLE_RATE, frame_period=frame_ms)
+    f0 = pyworld.stonemask(samples, f0, times, SAMPLE_RATE)
+    envelope = pyworld.cheaptrick(samples, f0, times, SAMPLE_RATE)
+    return Analysis(f0, envelope, pyworld.d4c(samples, f0, times, SAMPLE_RATE), frame_ms)
+
+
+def synthesise(analysis: Analysis, length: int) -> Samples:
+    """Builds speech ``(length,)`` of its parts."""
+    speech: Samples = _library().synthesize(*analysis[:3], SAMPLE_RATE, analysis.frame_ms)
+    return speech[:length]
+
+
+def _library() -> ModuleType:
+    with warnings.catch_warnings():  # pyworld asks pkg_resources for its own version, which warns
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
+        import pyworld
+    return pyworld  # type: ignore[no-any-return]

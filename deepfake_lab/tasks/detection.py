@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,17 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from deepfake_lab.augment.mixup import Mixture, Mixup
 from deepfake_lab.evaluation.calibrate import fit_affine
 from deepfake_lab.losses.loss import DetectionLoss
 from deepfake_lab.metrics.detection import DetectionMetrics
 from deepfake_lab.models.detector import Detector
-from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, Batch, LabError, Split
+from deepfake_lab.models.domain import DomainClassifier
+from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, Batch, Domain, LabError, Output, Split
 
 
 class DetectionTask(pl.LightningModule):
@@ -35,7 +38,14 @@ class DetectionTask(pl.LightningModule):
         optimizer: called with the groups of parameters to optimise.
         scheduler: called with the optimizer; stepped once an epoch.
         calibrate: fit the calibration on dev; otherwise scores are the raw ones.
-        seed: of dropout and the like; a run resumed at an epoch boundary equals an unbroken one.
+        augment: what training does to batches of waveforms, in this order, by any name.
+        augment_features: what training does to features.
+        mixup: mixes the utterances of training batches.
+        views: how often each utterance is in a training batch, each time augmented anew.
+        seed: of dropout, augmentation and the like; a run resumed at an epoch boundary equals an unbroken one.
+
+    Raises:
+        LabError: there is less than one view.
     """
 
     def __init__(
@@ -46,10 +56,22 @@ class DetectionTask(pl.LightningModule):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         *,
         calibrate: bool = True,
+        augment: Mapping[str, nn.Module] | None = None,
+        augment_features: nn.Module | None = None,
+        mixup: Mixup | None = None,
+        views: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if views < 1:
+            raise LabError(f"augment.views={views}: an utterance is in its batch at least once.")
         self.detector = detector
+        self.detector.augment_features = augment_features or nn.Identity()
+        self.augment = nn.Sequential(*(augment or {}).values())
+        self.mixup = mixup
+        self.views = views
+        self.domain: tuple[Domain, float] | None = None
+        self.domain_classifier: DomainClassifier | None = None
         self.calibrate = calibrate
         self.loss = loss
         self.seed = seed
@@ -59,27 +81,59 @@ class DetectionTask(pl.LightningModule):
         self.train_losses: list[float] = []
         """Mean training loss of each epoch so far; kept in the checkpoint."""
 
+    def hide_domain(self, column: Domain, weight: float) -> None:
+        """Has training keep the embedding from telling the domain of an utterance; to be called before it begins.
+
+        Args:
+            column: of the manifest, that names the domain.
+            weight: of the reversed gradient; see `DomainClassifier`, which is no part of the detector.
+        """
+        self.domain = column, weight
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimises what requires a gradient, with the learning rates that parts of the detector ask for."""
         groups = self.detector.parameter_groups()
-        groups[0]["params"] += [parameter for parameter in self.loss.parameters() if parameter.requires_grad]
+        beside = nn.ModuleList([self.loss, self.domain_classifier or nn.Identity()])
+        groups[0]["params"] += [parameter for parameter in beside.parameters() if parameter.requires_grad]
         optimizer = self._optimizer(groups)
         if self._scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
 
     def setup(self, stage: str) -> None:
-        """Tells the loss how many utterances of each class an epoch trains on."""
+        """Tells the loss how many utterances of each class an epoch trains on, and makes the domain classifier."""
         # deterministic mode else fills every new tensor with NaN before use, a fifth of a step's time on a processor
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        counts = self.trainer.datamodule.training_counts()  # type: ignore[attr-defined]
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        counts = data.training_counts()
         self.loss.set_prior(*(counts if all(counts) else (1, 1)))  # balanced, where there is nothing to train on
+        if stage == "fit" and self.domain is not None:
+            column, weight = self.domain
+            domains = torch.from_numpy(data.training_domains(column))
+            self.domain_classifier = DomainClassifier(self.detector.encoder.embedding_dim, domains, weight=weight)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of a batch, whose random draws (dropout) depend on seed, epoch, batch and process alone."""
+        """Loss of a batch."""
+        batch, mixture = self.augmented(batch, batch_idx)
+        return self._step(batch, "train", mixture)
+
+    def augmented(self, batch: Batch, batch_idx: int) -> tuple[Batch, Mixture | None]:
+        """A training batch as the detector hears it; the mixture's waveforms, if there is one.
+
+        All random draws of the step depend on seed, epoch, batch and process alone.
+        """
         source = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
         self._seed_generators(int(source.generate_state(1)[0]))
-        return self._step(batch, "train")
+        if self.views > 1:
+            batch = _repeated(batch, self.views)
+        with torch.autocast(self.device.type, enabled=False):
+            batch = batch._replace(wave=self._trained_on(self.augment(batch.wave), batch.label))
+            mixture = self.mixup(batch.wave) if self.mixup else None
+        return batch, mixture
+
+    def _trained_on(self, wave: Tensor, label: Tensor) -> Tensor:
+        """Waveforms ``(B, T)`` to train on, of augmented ones: the same, unless a task differs here."""
+        return wave
 
     def _seed_generators(self, seed: int) -> None:
         """Seeds the processor and the device in use. `torch.manual_seed` takes 1 ms over devices that are not there."""
@@ -95,9 +149,17 @@ class DetectionTask(pl.LightningModule):
         """Scores a batch of test."""
         self._step(batch, "test")
 
-    def _step(self, batch: Batch, split: Split) -> Tensor:
-        output = self.detector(batch.wave)
-        terms = self.loss(output, batch)
+    def _terms(self, output: Output, batch: Batch, mixture: Mixture | None) -> dict[str, Tensor]:
+        """Terms of the loss; of a mixture, its share of those of the own labels and the rest of the partners'."""
+        own: dict[str, Tensor] = self.loss(output, batch)
+        if mixture is None:
+            return own
+        other = self.loss(output, batch._replace(label=batch.label[mixture.partner]))
+        return {name: torch.lerp(other[name], term, mixture.share) for name, term in own.items()}
+
+    def _step(self, batch: Batch, split: Split, mixture: Mixture | None = None) -> Tensor:
+        output = self.detector(batch.wave if mixture is None else mixture.wave)
+        terms = self._terms(output, batch, mixture)
         loss: Tensor = torch.stack(list(terms.values())).sum()
         if split == "train" and not torch.isfinite(loss):
             raise LabError(
@@ -110,7 +172,22 @@ class DetectionTask(pl.LightningModule):
             logged |= {f"{split}/loss/{name}": term for name, term in terms.items()}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
         self._trials(split).update(batch.row, batch.label, output.raw_score)
+        if split == "train" and self.domain_classifier is not None:
+            loss = loss + self._domain_term(self.domain_classifier, output, batch, mixture)
         return loss
+
+    def _domain_term(
+        self, classifier: DomainClassifier, output: Output, batch: Batch, mixture: Mixture | None
+    ) -> Tensor:
+        """Cross-entropy of the domain classifier, in nats; no part of the logged loss, which is the detector's."""
+        progress = self.trainer.global_step / self.trainer.estimated_stepping_batches
+        logits, domain = classifier(output.embedding, progress), classifier.domain_of_row[batch.row]
+        term = functional.cross_entropy(logits, domain)
+        if mixture is not None:
+            term = torch.lerp(functional.cross_entropy(logits, domain[mixture.partner]), term, mixture.share)
+        logged = {"train/loss/domain": term, "train/domain_accuracy": (logits.argmax(1) == domain).float().mean()}
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(domain), sync_dist=True)
+        return term
 
     def on_validation_epoch_end(self) -> None:
         """Takes calibration and threshold from dev, then measures dev with them."""
@@ -179,3 +256,8 @@ class DetectionTask(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up the loss history."""
         self.train_losses = list(checkpoint["train_losses"])
+
+
+def _repeated(batch: Batch, times: int) -> Batch:
+    """A batch several times over."""
+    return Batch._make(torch.cat([part] * times) if isinstance(part, Tensor) else part * times for part in batch)

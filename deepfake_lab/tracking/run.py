@@ -110,13 +110,14 @@ class Run:
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested configuration to dotted keys and text values.
 
-    Lists stay together as JSON. The class that a node makes is the value of the node's own key: `optim: Adam`.
+    Lists stay together as JSON, and so do mappings whose keys MLflow takes in no name. The class that a node makes is
+    the value of the node's own key: `optim: Adam`.
     """
     flat: dict[str, str] = {}
     for key, value in config.items():
         if key == "_target_" and prefix:
             flat[prefix[:-1]] = str(value).rpartition(".")[2]
-        elif isinstance(value, Mapping) and value:
+        elif isinstance(value, Mapping) and value and all(re.fullmatch(r"[\w.\- /]+", key) for key in value):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list | dict) else str(value)

@@ -8,7 +8,17 @@ from pathlib import Path
 
 from bench import Measurement, machine, table
 
-SCRIPTS = ("training_step", "loading", "frontends", "aasist", "start_up", "metrics", "breakdown", "protocol")
+SCRIPTS = (
+    "training_step",
+    "augmentation",
+    "loading",
+    "frontends",
+    "aasist",
+    "start_up",
+    "metrics",
+    "breakdown",
+    "protocol",
+)
 
 
 def main():

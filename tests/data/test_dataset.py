@@ -46,6 +46,11 @@ def ramp(tmp_path_factory):
     return Manifest.from_rows(rows, root, "ramp")
 
 
+def hiss(wave, draw):
+    """An augmentation."""
+    return wave + draw.uniform(-0.4, 0.4, len(wave)).astype(np.float32)
+
+
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     """Folder of the toy corpus."""
@@ -146,6 +151,27 @@ class TestConfiguration:
         np.testing.assert_array_equal(train._begin, module.split("train").table["speech_start"].to_numpy())
 
 
+class TestAugmentation:
+    def added(self, manifest, row=1, epoch=3, seed=7):
+        """Window of a trial, and what was added to it."""
+        wave = UtteranceDataset(manifest, 0.1, crop="random", seed=seed, augment=[hiss])[Draw(row, epoch)].wave
+        return wave.round(), wave - wave.round()
+
+    def test_depends_on_seed_epoch_and_row_alone_and_neither_on_the_crop_nor_on_the_class(self, ramp):
+        window, noise = self.added(ramp)
+        np.testing.assert_array_equal(window, crops(ramp, seed=7)[Draw(1, 3)].wave)
+        column = ramp.table.column_names.index("label")
+        other_class = ramp.table.set_column(column, "label", pa.array([1, 0, 1, 0, 1], pa.int8()))
+        for manifest in (ramp, Manifest(other_class, ramp.root, "ramp")):
+            np.testing.assert_array_equal(self.added(manifest)[1], noise)
+        for changed in ({"row": 0}, {"epoch": 4}, {"seed": 8}):
+            assert abs(np.corrcoef(self.added(ramp, **changed)[1], noise)[0, 1]) < 0.2
+
+    def test_is_done_in_order(self, ramp):
+        steps = [lambda wave, draw: 0 * wave, lambda wave, draw: wave + 1]
+        assert UtteranceDataset(ramp, 0.1, augment=steps)[Draw(1, 0)].wave.tolist() == [1.0] * 1_600
+
+
 def test_a_batch_is_a_rectangle_of_documented_types_that_holds_its_trials(toy):
     dataset = UtteranceDataset(Toy(toy).prepare(), 0.3, crop="random", seed=1)
     draws = [Draw(5, 2), Draw(0, 2), Draw(40, 2)]
@@ -184,7 +210,9 @@ class TestOrder:
 
 class TestModule:
     def module(self, root, *, workers=0, **settings):
-        made = CorpusDataModule(Toy(root, **settings), window_s=0.1, batch_size=7, num_workers=workers, seed=5)
+        made = CorpusDataModule(
+            Toy(root, **settings), window_s=0.1, batch_size=7, num_workers=workers, seed=5, augment={"hiss": hiss}
+        )
         made.prepare_data()
         made.setup()
         return made
@@ -203,6 +231,7 @@ class TestModule:
                 for name in ("wave", "label", "row"):
                     assert torch.equal(getattr(a, name), getattr(b, name))
         assert [batch.key for batch in alone[0]] != [batch.key for batch in alone[1]]
+        assert self.module(toy).train_dataloader().dataset.augment == (hiss,)
 
     def test_training_batches_are_full_and_evaluation_hears_every_trial(self, toy):
         module = self.module(toy)

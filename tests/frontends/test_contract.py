@@ -78,6 +78,14 @@ def test_gradients_are_finite_at_digital_silence(frontend, silent):
     assert torch.isfinite(wave.grad).all()
 
 
+def test_gradients_are_true(name, configured):
+    """An adversary follows them: finite differences agree, in float64."""
+    without_transformer(name)
+    frontend = configured(name).double()
+    wave = noise(1, 2_400).double().requires_grad_()
+    assert torch.autograd.gradcheck(frontend, wave, eps=1e-7, atol=1e-4, rtol=1e-3, fast_mode=True)
+
+
 def test_keeps_nothing_in_checkpoints(name, frontend):
     without_transformer(name)
     trainable = {name for name, parameter in frontend.named_parameters() if parameter.requires_grad}

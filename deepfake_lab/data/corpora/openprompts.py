@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 import filelock
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from deepfake_lab.data.corpora import openprompts_packages as packages
 from deepfake_lab.data.corpora.openprompts_audio import Piece
@@ -22,7 +24,8 @@ from deepfake_lab.data.corpora.openprompts_workers import Workers
 from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.inspection import inspect
-from deepfake_lab.data.manifest import NO_ATTACK, Manifest
+from deepfake_lab.data.manifest import NO_ATTACK, Finding, Manifest
+from deepfake_lab.data.release import check_names
 from deepfake_lab.data.workers import say
 from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, LabError, Split
 
@@ -42,11 +45,15 @@ class OpenPrompts(Corpus):
         seed: same seed, same corpus, byte for byte.
         workers: processes; 0 takes one a core, eight at most.
         systems: synthesis systems by name; the name is the attack's.
-        splits: names of the systems that occur in each split.
+        splits: names of the systems that occur in each split of "small".
+        full_splits: the same of "full"; None has every system in every split. Systems that the machine lacks when the
+            corpus is planned are left out of it.
+        held_out: names or families of systems whose clips are used in the test split alone. The clips stay: another
+            choice makes nothing anew.
         shuffle_labels: see `Corpus`.
 
     Raises:
-        LabError: `splits` names a system that `systems` lacks, or a split has none.
+        LabError: `splits` or `held_out` names a system that `systems` lacks, or a split has none.
     """
 
     name: ClassVar[str] = "openprompts"
@@ -59,14 +66,19 @@ class OpenPrompts(Corpus):
         systems: Mapping[str, System],
         splits: Mapping[Split, Sequence[str]],
         preset: Literal["small", "full"] = "small",
+        full_splits: Mapping[Split, Sequence[str]] | None = None,
+        held_out: Sequence[str] = (),
         packages_dir: str | Path | None = None,
         seed: int = 0,
         workers: int = 0,
         shuffle_labels: bool = False,
     ) -> None:
         super().__init__(root, shuffle_labels=shuffle_labels)
+        if preset == "full":
+            splits = {split: list(systems) for split in SPLITS} if full_splits is None else full_splits
         self.systems = dict(systems)
         self.splits: dict[Split, list[str]] = {split: list(splits.get(split, ())) for split in SPLITS}
+        self.held_out = list(held_out)
         self.preset = preset
         self.packages_dir = None if packages_dir is None else Path(packages_dir)
         self.seed = seed
@@ -79,7 +91,10 @@ class OpenPrompts(Corpus):
         for split, names in self.splits.items():
             if not names or (unknown := sorted(set(names) - set(self.systems))):
                 what = f"no synthesis system '{unknown[0]}'" if names else "no synthesis system at all"
-                raise LabError(f"data.splits.{split}: {what}. Choose from data.systems: {', '.join(self.systems)}.")
+                key = "full_splits" if preset == "full" else "splits"
+                raise LabError(f"data.{key}.{split}: {what}. Choose from data.systems: {', '.join(self.systems)}.")
+        families = {family: None for system in self.systems.values() for family in system.families}
+        check_names(self.held_out, [*self.systems, *families], "data.held_out")
 
     @property
     def manifest_path(self) -> Path:
@@ -88,6 +103,9 @@ class OpenPrompts(Corpus):
 
     def prepare(self, *, force: bool = False) -> Manifest:
         """Builds the corpus unless it is there already with the same settings; see `Corpus.prepare`."""
+        return self._hold_out(self._prepare(force=force))
+
+    def _prepare(self, *, force: bool) -> Manifest:
         if not force and self.manifest_path.is_file() and self._planned():
             return super().prepare()
         self.root.mkdir(parents=True, exist_ok=True)
@@ -132,7 +150,8 @@ class OpenPrompts(Corpus):
     @property
     def _settings(self) -> dict[str, object]:
         """What the bytes of the corpus depend on."""
-        systems = {name: repr(system) for name, system in sorted(self.systems.items())}
+        used = {name for names in self.splits.values() for name in names}
+        systems = {name: repr(self.systems[name]) for name in sorted(used)}
         return {"recipe": _RECIPE, "preset": self.preset, "seed": self.seed, "systems": systems, "splits": self.splits}
 
     def _planned(self) -> list[Clip] | None:
@@ -171,11 +190,39 @@ class OpenPrompts(Corpus):
         ]
         prompts = workers.survey(files)
         _tell_skipped(prompts)
-        clips = plan(prompts, self.systems, self.splits, most=_MOST_PROMPTS[self.preset], seed=self.seed)
+        clips = plan(prompts, self.systems, self._present(), most=_MOST_PROMPTS[self.preset], seed=self.seed)
         content = {"settings": self._settings, "clips": [asdict(clip) for clip in clips]}
         with whole(self._plan_path) as partial:
             partial.write_text(json.dumps(content, indent=0, ensure_ascii=False), encoding="utf-8")
         return clips
+
+    def _present(self) -> dict[Split, list[str]]:
+        """The systems of each split without those that the machine lacks, which it tells of."""
+        used = dict.fromkeys(name for names in self.splits.values() for name in names)
+        missing = {name: why for name in used if (why := self.systems[name].missing())}
+        for name, why in missing.items():
+            say(f"openprompts: {name} is left out: {why}.")
+        present = {split: [name for name in names if name not in missing] for split, names in self.splits.items()}
+        for split, names in present.items():
+            if not names:
+                what = f"the machine lacks all of {', '.join(self.splits[split])}"
+                raise LabError(f"openprompts, {split} split: {what}. Install one of them, or choose others.")
+        return present
+
+    def _hold_out(self, manifest: Manifest) -> Manifest:
+        """Without the training and dev clips of held-out systems."""
+        held = [
+            f"{self.name}/{name}"
+            for name, system in self.systems.items()
+            if {name, *system.families} & set(self.held_out)
+        ]
+        table = manifest.table
+        early = pc.and_(pc.is_in(table["attack"], pa.array(held, pa.string())), pc.not_equal(table["split"], "test"))
+        if not (number := pc.sum(early).as_py()):
+            return manifest
+        text = f"in the test split only: {', '.join(self.held_out)}; {number:,} clips of train and dev are left out"
+        findings = [*manifest.findings, Finding("held_out", text, number)]
+        return replace(manifest, table=table.filter(pc.invert(early)), findings=findings)
 
     def _row(self, clip: Clip) -> dict[str, object]:
         real = clip.system == NO_ATTACK

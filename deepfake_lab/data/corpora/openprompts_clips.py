@@ -20,15 +20,28 @@ from deepfake_lab.data.corpora.openprompts_audio import MARGIN_FRAMES, Piece, fi
 from deepfake_lab.data.corpora.openprompts_packages import COLLECTION, VOICES, Voice
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import NO_ATTACK, UNKNOWN
-from deepfake_lab.types import SAMPLE_RATE, Split
+from deepfake_lab.types import SAMPLE_RATE, LabError, Split
 
 _SPOKEN = "openprompts"  # prefixes voices and sentences of text-to-speech: they come from nowhere else
 _CHARACTERS_A_SECOND = 14.0  # an everyday pace, near enough to pair a sentence with a prompt of its length
 
 
+class _System(Protocol):
+    """What `deepfake_lab.synthesis` offers; it comes here by configuration."""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """What kind it is, such as "phase" or "neural"."""
+        ...
+
+    def missing(self) -> str:
+        """What this machine lacks for it; empty if nothing."""
+        ...
+
+
 @runtime_checkable
-class Vocoder(Protocol):
-    """Copies speech ``(T,)``; what `deepfake_lab.synthesis` offers, which comes here by configuration."""
+class Vocoder(_System, Protocol):
+    """Copies speech ``(T,)``."""
 
     def vocode(self, wave: Wave, seed: int) -> Wave:
         """Copies a waveform ``(T,)`` at 16 kHz."""
@@ -36,8 +49,8 @@ class Vocoder(Protocol):
 
 
 @runtime_checkable
-class TextToSpeech(Protocol):
-    """Speaks text; what `deepfake_lab.synthesis` offers, which comes here by configuration."""
+class TextToSpeech(_System, Protocol):
+    """Speaks text."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -251,6 +264,9 @@ def _share_sentences(systems: Mapping[str, System], splits: Mapping[Split, Seque
     shared: _Sentences = {}
     for language, takers in wanted.items():
         texts = [line.partition("\t")[2] for line in table.splitlines() if line.startswith(f"{language}\t")]
+        if len(texts) < len(takers):
+            speaking = [name for name, one in systems.items() if language in getattr(one, "languages", ())]
+            raise LabError(f"data.systems.{speaking[0]}: there are no sentences in its language '{language}'.")
         numbered = [_Sentence(f"{language}-s{number:03d}", text) for number, text in enumerate(texts, start=1)]
         random.Random(f"{seed}/sentences/{language}").shuffle(numbered)
         for n, split in enumerate(sorted(takers)):

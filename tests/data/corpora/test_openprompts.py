@@ -15,7 +15,9 @@ from deepfake_lab.data.corpora.openprompts import OpenPrompts
 from deepfake_lab.data.corpora.openprompts_audio import FRAME, rms_db
 from deepfake_lab.synthesis.espeak import Espeak
 from deepfake_lab.synthesis.griffin_lim import GriffinLim
+from deepfake_lab.synthesis.lpc import Lpc
 from deepfake_lab.synthesis.piper import Piper
+from deepfake_lab.synthesis.piper_voices import PiperVoices
 from deepfake_lab.synthesis.world import World
 from deepfake_lab.types import LabError
 
@@ -145,6 +147,37 @@ def test_levels_of_both_classes_are_the_prompts(built):
         for label in (0, 1)
     )
     assert fake == pytest.approx(real, abs=0.5)
+
+
+def test_held_out_systems_and_families_are_used_in_test_alone_and_nothing_is_made_anew(built):
+    manifest = built[0]
+    corpus = OpenPrompts(manifest.root, systems=ALL, splits=ALL_SPLITS, held_out=["source_filter", "espeak"])
+    seen = corpus.prepare()  # without packages: it is made already
+    attacks = {split: {row["attack"] for row in rows(seen.split(split))} for split in ALL_SPLITS}
+    assert attacks["train"] == attacks["dev"] == {"bonafide", "openprompts/griffin_lim"}
+    assert rows(seen.split("test")) == rows(manifest.split("test"))
+    ((code, text, number),) = seen.findings
+    assert (code, number) == ("held_out", len(manifest) - len(seen))
+    assert text.startswith("in the test split only: source_filter, espeak;")
+    with pytest.raises(LabError, match=r"data\.held_out: there is no 'worl'\. Did you mean world\?"):
+        OpenPrompts(manifest.root, systems=ALL, splits=ALL_SPLITS, held_out=["worl"])
+
+
+def test_systems_that_no_split_names_do_not_make_another_corpus(built):
+    manifest = built[0]
+    more = OpenPrompts(manifest.root, systems={"lpc": Lpc(), **ALL}, splits=ALL_SPLITS)
+    assert more.prepare().digest == manifest.digest  # without packages
+
+
+def test_full_has_every_system_that_the_machine_has_in_every_split(tmp_path, capsys):
+    there, absent = {"lpc": Lpc(), "espeak": Espeak()}, {"piper_voices": PiperVoices(str(tmp_path))}
+    corpus = OpenPrompts(tmp_path, systems=there | absent, splits=ALL_SPLITS, preset="full")
+    assert set(map(tuple, corpus.splits.values())) == {("lpc", "espeak", "piper_voices")}
+    assert set(map(tuple, corpus._present().values())) == {("lpc", "espeak")}
+    assert "piper_voices is left out: no voice" in capsys.readouterr().err
+    alone = {"train": ["lpc"], "dev": ["piper_voices"], "test": ["lpc"]}
+    with pytest.raises(LabError, match="dev split: the machine lacks all of piper_voices"):
+        OpenPrompts(tmp_path, systems=there | absent, splits=ALL_SPLITS, preset="full", full_splits=alone)._present()
 
 
 def test_licences_are_told(built):

@@ -1,0 +1,1 @@
+"""Adversaries: small changes of waveforms, made to mislead a detector."""

@@ -1,0 +1,1 @@
+"""Augmentation: training recordings disturbed in ways that leave their class alone."""

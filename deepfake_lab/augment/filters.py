@@ -1,0 +1,86 @@
+"""Channels: a drawn band, a drawn equaliser.
+
+Both weigh the spectrum of the whole row, with smooth gains: what wraps around its ends is short and faint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from deepfake_lab.augment.augmentation import Augmentation, bounds, uniform
+from deepfake_lab.types import SAMPLE_RATE
+
+EDGE = 0.1
+"""Width of each edge of a band, as a share of its frequency."""
+POINTS = 8
+"""Frequencies whose gain an equaliser draws: an octave apart, up to half the sample rate."""
+_NYQUIST = SAMPLE_RATE / 2
+
+
+class BandLimit(Augmentation):
+    """Takes away what is below a drawn frequency, above another, or both: a third of the rows each.
+
+    The gain is 1 within the band and falls to 0 in half a cosine beyond it.
+
+    Args:
+        low_hz: range of the lowest frequency that passes, in Hz.
+        high_hz: range of the highest, in Hz.
+        p: see `Augmentation`.
+
+    Raises:
+        LabError: a range is none.
+    """
+
+    def __init__(
+        self, low_hz: Sequence[float] = (50, 400), high_hz: Sequence[float] = (2_500, 7_500), p: float = 0.5
+    ) -> None:
+        super().__init__(p)
+        self.low_hz = bounds("low_hz", low_hz, least=1, most=_NYQUIST)
+        self.high_hz = bounds("high_hz", high_hz, least=self.low_hz[1], most=_NYQUIST)
+
+    def augmented(self, batch: Tensor) -> Tensor:
+        """See `Augmentation.augmented`."""
+        frequency = _frequencies(batch)
+        low, high, kind = uniform(batch, self.low_hz), uniform(batch, self.high_hz), uniform(batch, (0, 3))
+        below = torch.where(kind >= 1, (low - frequency) / (EDGE * low), 0.0)
+        above = torch.where(kind < 2, (frequency - high) / (EDGE * high), 0.0)
+        return _weighted(batch, torch.cos(torch.maximum(below, above).clamp(0, 1) * torch.pi / 2).square())
+
+
+class Equaliser(Augmentation):
+    """Draws the gain at `POINTS` frequencies and joins them by straight lines, in dB over octaves.
+
+    Args:
+        gain_db: range of each gain in dB.
+        p: see `Augmentation`.
+
+    Raises:
+        LabError: the range is none.
+    """
+
+    def __init__(self, gain_db: Sequence[float] = (-10, 10), p: float = 0.5) -> None:
+        super().__init__(p)
+        self.gain_db = bounds("gain_db", gain_db)
+
+    def augmented(self, batch: Tensor) -> Tensor:
+        """See `Augmentation.augmented`."""
+        octave = (POINTS - 1 + torch.log2(_frequencies(batch) / _NYQUIST)).clamp_min(0)
+        left = octave.long().clamp_max(POINTS - 2)
+        points = uniform(batch, self.gain_db, POINTS)
+        gain_db = torch.lerp(points[:, left], points[:, left + 1], octave - left)
+        return _weighted(batch, 10 ** (gain_db / 20))
+
+
+def _frequencies(batch: Tensor) -> Tensor:
+    """Frequencies of the spectrum of rows, in Hz ``(F,)``."""
+    frequencies: Tensor = torch.fft.rfftfreq(batch.shape[-1], 1 / SAMPLE_RATE, device=batch.device)
+    return frequencies
+
+
+def _weighted(batch: Tensor, gain: Tensor) -> Tensor:
+    """Rows ``(B, T)`` whose spectra are multiplied by gains ``(B, F)``."""
+    weighted: Tensor = torch.fft.irfft(torch.fft.rfft(batch) * gain, batch.shape[-1])
+    return weighted

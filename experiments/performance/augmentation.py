@@ -1,0 +1,89 @@
+"""Compares training with all augmentations (`augment=all`) to training without, as the `run` command does both.
+
+Reading, workers and Lightning included: what counts is how many utterances a second are trained on.
+"""
+
+import logging
+import statistics
+import tempfile
+import time
+import warnings
+
+import hydra
+import pytorch_lightning as pl
+import torch
+from bench import Measurement, report
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict
+
+from deepfake_lab.checkpoint import build_detector
+from deepfake_lab.config import CONF, build, resolved
+
+BOUND = 0.7
+"""Smallest throughput allowed, in units of that without augmentation."""
+UTTERANCES, BATCH, WARM_UP, REPEATS = 320, 32, 4, 3
+"""Utterances of each class, and how many batches pass before the clock starts."""
+
+
+class Clock(pl.Callback):
+    """Notes when each batch is done."""
+
+    def __init__(self):
+        self.times = []
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.strategy.root_device.type == "cuda":
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+
+
+def compose(augment, folder):
+    """The configuration of `python -m deepfake_lab.run augment=AUGMENT` for one epoch of generated signals of 4 s."""
+    overrides = [
+        *("data=toy", f"data.root={folder}/toy", "data.seconds=4", f"data.utterances={UTTERANCES}"),
+        *(f"augment={augment}", f"loader.batch_size={BATCH}", "trainer.max_epochs=1", f"run_dir={folder}"),
+    ]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = hydra.compose("run", overrides=overrides, return_hydra_config=True)
+    HydraConfig.instance().set_config(composed)
+    with open_dict(composed):
+        del composed["hydra"]
+    return resolved(composed)
+
+
+def throughput(augment, folder):
+    """Utterances a second in the epoch, after the warm-up."""
+    config = compose(augment, folder)
+    pl.seed_everything(config["seed"], verbose=False)
+    data = build(config["loader"], corpus=build(config["data"]))
+    loss, optimizer = build(config["loss"]), build(config["optim"])
+    task = build(config["task"], detector=build_detector(config["model"]), loss=loss, optimizer=optimizer)
+    clock = Clock()
+    trainer = build(config["trainer"], callbacks=[clock], logger=False, enable_progress_bar=False)
+    trainer.limit_val_batches = 1
+    trainer.fit(task, datamodule=data)
+    return BATCH * (len(clock.times) - WARM_UP) / (clock.times[-1] - clock.times[WARM_UP - 1])
+
+
+def measure():
+    """Ratio of the median throughputs; the two take turns."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
+    rates = {"all": [], "none": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(REPEATS):
+            for augment, measured in rates.items():
+                measured.append(throughput(augment, folder))
+    with_all, without = map(statistics.median, rates.values())
+    figures = f"{with_all:.0f} utterances/s, without {without:.0f} utterances/s"
+    return [Measurement("training, crnn, augment=all", with_all / without, "x", BOUND, True, figures)]
+
+
+def main():
+    """Prints the table; exits with status 1 where a bound is broken."""
+    return report(__doc__, measure)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,106 @@
+"""Every generator of `conf/vocoder`, and what it is made of."""
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torchaudio.functional import melscale_fbanks
+
+from deepfake_lab.config import CONF
+from deepfake_lab.synthesis.neural.generator import LogMel
+from deepfake_lab.synthesis.neural.hifigan import HifiGan
+from deepfake_lab.synthesis.neural.pitch import fundamental
+from deepfake_lab.synthesis.neural.source_filter import harmonic_source
+from deepfake_lab.types import LabError
+
+NAMES = sorted(path.stem for path in CONF.glob("vocoder/*.yaml"))
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Each generator in its default size, untrained."""
+    torch.manual_seed(0)
+    return {name: hydra.utils.instantiate(OmegaConf.load(CONF / f"vocoder/{name}.yaml")) for name in NAMES}
+
+
+def tone(hertz, samples=4000):
+    t = torch.arange(samples) / RATE
+    return 0.1 * sum(torch.sin(2 * torch.pi * k * hertz * t + k) for k in range(1, 9))[None]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_generator_copies_any_length_and_can_be_trained(made, name):
+    generator = made[name]
+    for length in (1, generator.hop - 1, generator.hop, 3 * generator.hop + 1):
+        assert generator(torch.ones(2, length)).shape == (2, length)
+    assert 0.2e6 < sum(parameter.numel() for parameter in generator.parameters()) < 1.5e6
+    generator(tone(150.0)).square().mean().backward()
+    for parameter in generator.parameters():
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_frame_says_is_heard_around_its_centre(made, name):
+    generator, frame = made[name], 60
+    features = generator.analyse(tone(150.0, 120 * generator.hop))
+    other = features.clone()
+    other[:, :-1, frame] += 1
+    with torch.inference_mode():
+        waves = []
+        for told in (features, other):
+            torch.manual_seed(1)
+            waves.append(generator.generate(told))
+    change = (waves[0] - waves[1])[0].double().square()
+    centre = (change * torch.arange(len(change))).sum() / change.sum()
+    assert change.sum() > 0
+    assert abs(centre - frame * generator.hop) < generator.hop / 2
+
+
+@pytest.mark.parametrize("factors", [[3, 2], [5, 4], [2, 7]])
+def test_odd_factors_keep_the_length_too(factors):
+    generator = HifiGan(factors=factors, channels=8, n_mels=8, n_fft=256, residual_kernels=[3], activation="snake")
+    assert generator(torch.zeros(1, 1001)).shape == (1, 1001)
+
+
+@pytest.mark.parametrize("settings", [{"factors": [3, 5]}, {"channels": 12}, {"n_fft": 256}, {"n_mels": 400}])
+def test_sizes_that_do_not_fit_are_refused(settings):
+    with pytest.raises(LabError, match=rf"vocoder\.({next(iter(settings))}|factors)="):
+        HifiGan(**settings)
+
+
+def test_log_mel_agrees_with_independent_arithmetic():
+    wave = 0.1 * np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, 256), 512)[::100]
+    amplitude = np.abs(np.fft.rfft(frames * np.hanning(513)[:-1]))
+    bank = melscale_fbanks(257, 0.0, 8000.0, 40, RATE).numpy()
+    expected = np.log(np.maximum(amplitude @ bank, 1e-5)).T
+    np.testing.assert_allclose(LogMel(40, 512, 100)(torch.from_numpy(wave)[None])[0], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("hertz", [70.0, 133.7, 220.0, 410.0])
+def test_the_fundamental_of_a_tone_is_found(hertz):
+    found = fundamental(tone(hertz), 200)
+    assert found.shape == (1, 21)
+    assert found[0, 4:-4].numpy() == pytest.approx(hertz, rel=0.005)
+
+
+def test_noise_and_silence_have_no_fundamental():
+    noise = 0.1 * torch.randn(1, RATE, generator=torch.Generator().manual_seed(0))
+    assert (fundamental(noise, 200) > 0).float().mean() < 0.02
+    assert not fundamental(torch.zeros(1, RATE), 200).any()
+
+
+@pytest.mark.parametrize("hertz", [70.0, 431.0])
+def test_harmonics_are_the_sum_of_their_cosines(hertz):
+    pitch = torch.full((1, 21), hertz)
+    pitch[:, 15:] = 0
+    source = harmonic_source(pitch, 100)[0].double()
+    number = int(8000 // hertz)
+    phase = 2 * np.pi * hertz / RATE * np.arange(1, 1451)
+    expected = sum(np.cos(k * phase) for k in range(1, number + 1)) * np.sqrt(2 / number)
+    np.testing.assert_allclose(source[:1450], expected, atol=2e-3 * number)
+    assert source[:1400].square().mean() == pytest.approx(1, rel=0.1)
+    assert not source[1450:].any()
