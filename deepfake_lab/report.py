@@ -41,7 +41,8 @@ def report(composed: DictConfig) -> None:
 def _report_run(config: dict[str, Any]) -> None:
     """Writes the report of a run anew, from its score tables."""
     from deepfake_lab.evaluation.pages.origin import Origin
-    from deepfake_lab.evaluation.report import print_summary, read_notes, read_scores, write_report
+    from deepfake_lab.evaluation.report import print_summary, read_notes, read_scores, read_segments, write_report
+    from deepfake_lab.evaluation.segments import summarize_segments
 
     folder = _folder(_needed(config, "run"))
     table = read_scores(folder)
@@ -50,6 +51,8 @@ def _report_run(config: dict[str, Any]) -> None:
     known = read_notes(folder)
     summary = _summary(table, threshold, config, control=known.control)
     summary = dataclasses.replace(summary, notes=known.notes, skipped=known.skipped)
+    if (segments := read_segments(folder)) is not None:
+        summary = dataclasses.replace(summary, segments=summarize_segments(segments, threshold))
     write_report(table, summary, Path(config["output"] or folder / "report"), Origin.of_run(folder))
     print_summary(summary)
 

@@ -215,6 +215,7 @@ def _evaluate(
     from deepfake_lab.evaluation.report import write_report
     from deepfake_lab.evaluation.sanity import learned_nothing
     from deepfake_lab.evaluation.scores import score_table
+    from deepfake_lab.evaluation.segments import segment_table, summarize_segments
     from deepfake_lab.evaluation.summary import summarize
 
     if "dev" in datamodule.evaluated:
@@ -239,6 +240,9 @@ def _evaluate(
         | {"learned_nothing": str(bool(reasons)).lower()}
         | ({"control": CONTROL} if control else {})
     )
+    if any(len(datamodule.split(name).partial_spoofs()) for name in datamodule.evaluated):
+        segments = segment_table(task.detector.to(trainer.strategy.root_device), datamodule)
+        summary = dataclasses.replace(summary, segments=summarize_segments(segments, summary.threshold))
     run_dir = Path(config["run_dir"])
     write_report(table, summary, run_dir / "report", Origin.of_run(run_dir))
     _record_detector(run_dir, trainer, datamodule, tracked)

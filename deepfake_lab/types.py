@@ -36,6 +36,13 @@ class LabError(Exception):
     """
 
 
+class Span(NamedTuple):
+    """A stretch of an utterance, in seconds from its beginning."""
+
+    start_s: float
+    end_s: float
+
+
 class Batch(NamedTuple):
     """A rectangle of utterances on its way to a detector.
 
@@ -61,9 +68,11 @@ class Output(NamedTuple):
         embedding: utterance embeddings ``(B, E)``.
         projection: what the head makes of embeddings beside the score, for losses of directions ``(B, P)``: cosines
             to class vectors, or a unit vector; P is 0 where the head is linear.
+        frame_scores: scores over time ``(B, S)``, on the scale of `score`; S is 0 unless they were asked for.
     """
 
     score: Tensor
     raw_score: Tensor
     embedding: Tensor
     projection: Tensor
+    frame_scores: Tensor

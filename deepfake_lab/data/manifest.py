@@ -19,6 +19,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from deepfake_lab.data.files import whole
+from deepfake_lab.data.spans import SPANS_FORM, are_spans
 from deepfake_lab.types import BONAFIDE, LABEL_NAMES, SPLITS, SPOOF, LabError, Split
 
 SCHEMA = pa.schema(
@@ -41,6 +42,7 @@ SCHEMA = pa.schema(
         ("language", pa.string()),
         ("split", pa.string()),  # train | dev | test
         ("corpus", pa.string()),
+        ("spoof_spans", pa.string()),  # what of a partial spoof is fake: see `data.spans`; "-": all that the label says
     ]
 )
 NO_ATTACK = "bonafide"
@@ -75,6 +77,7 @@ class Listing:
     """
 
     schema: ClassVar[pa.Schema]
+    optional: ClassVar[tuple[str, ...]] = ()  # text columns, the last ones, which older files need not have
 
     table: pa.Table
     root: Path
@@ -90,6 +93,9 @@ class Listing:
         """
         try:
             table = pq.read_table(path, memory_map=True, page_checksum_verification=True)
+            for name in cls.optional:
+                if name not in table.column_names:
+                    table = table.append_column(name, pa.array([UNKNOWN] * len(table), pa.string()))
             if table.schema.names != cls.schema.names:
                 raise LabError(f"{path}: columns {table.schema.names}, expected {cls.schema.names}. {_REBUILD}")
             noted = json.loads((table.schema.metadata or {}).get(_FINDINGS, b"[]"))
@@ -124,7 +130,9 @@ class Listing:
     def digest(self) -> str:
         """SHA-256 of the rows (not of the file that holds them), in hexadecimal."""
         rows = pa.BufferOutputStream()
-        csv.write_csv(self.table, rows)  # the values alone, however Arrow has laid them out in memory
+        silent = [name for name in self.optional if not pc.any(pc.not_equal(self.table[name], UNKNOWN)).as_py()]
+        table = self.table.drop_columns(silent)
+        csv.write_csv(table, rows)  # the values alone, however Arrow has laid them out in memory
         return hashlib.sha256(rows.getvalue()).hexdigest()
 
     def validate(self) -> None:
@@ -159,6 +167,7 @@ class Manifest(Listing):
     """Utterances of a corpus, or of one split of it."""
 
     schema = SCHEMA
+    optional = ("spoof_spans",)
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, object]], root: Path, source: str) -> Manifest:
@@ -166,7 +175,8 @@ class Manifest(Listing):
 
         Absent text columns become "-", an absent `start` 0, and absent speech fills the utterance.
         """
-        unknown = {name: UNKNOWN for name in ("codec", "speaker", "gender", "language", "audio_hash")} | {"start": 0}
+        texts = ("codec", "speaker", "gender", "language", "audio_hash", "spoof_spans")
+        unknown: dict[str, object] = {**dict.fromkeys(texts, UNKNOWN), "start": 0}
         complete = [{**unknown, **row} for row in rows]
         for row in complete:
             row.setdefault("speech_start", row["start"])
@@ -180,7 +190,10 @@ class Manifest(Listing):
         return {name: (by_class.get((name, BONAFIDE), 0), by_class.get((name, SPOOF), 0)) for name in SPLITS}
 
     def with_shuffled_labels(self, seed: int) -> Manifest:
-        """The label-permutation control: (label, attack) pairs change places at random within each split."""
+        """The label-permutation control: (label, attack) pairs change places at random within each split.
+
+        What of a partial spoof is fake is forgotten.
+        """
         split = self.table["split"].to_numpy()
         order = np.arange(len(self))
         rng = np.random.default_rng(seed)
@@ -191,6 +204,8 @@ class Manifest(Listing):
         for column in ("label", "attack"):
             moved = table[column].take(pa.array(order))
             table = table.set_column(SCHEMA.get_field_index(column), SCHEMA.field(column), moved)
+        place = SCHEMA.get_field_index("spoof_spans")
+        table = table.set_column(place, SCHEMA.field(place), pa.array([UNKNOWN] * len(self), pa.string()))
         return replace(self, table=table, source=f"{self.source} with shuffled labels")
 
     def validate(self) -> None:
@@ -205,3 +220,13 @@ class Manifest(Listing):
         self._refuse(
             pc.not_equal(bonafide, pc.equal(self.table["attack"], NO_ATTACK)), "label and attack contradict each other"
         )
+        part = self.partial_spoofs()
+        part._refuse(pc.equal(part.table["label"], BONAFIDE), "bona fide, and yet with 'spoof_spans',")
+        seconds = pc.divide(part.table["frames"].cast(pa.float64()), part.table["sample_rate"])
+        told = zip(part.table["spoof_spans"].to_pylist(), seconds.to_pylist(), strict=True)
+        wrong = pa.array([not are_spans(text, duration_s) for text, duration_s in told], pa.bool_())
+        part._refuse(pa.chunked_array([wrong]), f"'spoof_spans' are not {SPANS_FORM}")
+
+    def partial_spoofs(self) -> Manifest:
+        """Rows of real speech with stretches of fake in it, which are known."""
+        return replace(self, table=self.table.filter(pc.not_equal(self.table["spoof_spans"], UNKNOWN)))

@@ -134,17 +134,18 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Trial]:
         """Shuffled random crops of the train split."""
-        return self._loader("train")
+        return self.loader("train")
 
     def val_dataloader(self) -> DataLoader[Trial]:
         """First windows of the dev split."""
-        return self._loader("dev")
+        return self.loader("dev")
 
     def test_dataloader(self) -> DataLoader[Trial]:
         """First windows of the test split."""
-        return self._loader("test")
+        return self.loader("test")
 
-    def _loader(self, name: Split) -> DataLoader[Trial]:
+    def loader(self, name: Split) -> DataLoader[Trial]:
+        """Batches of a split, as training or evaluation hears it."""
         training = name == "train"
         manifest = self._splits[name]
         dataset = UtteranceDataset(

@@ -100,7 +100,7 @@ class Release(Download, Corpus):
 
 def table_of(length: int, **columns: object) -> pa.Table:
     """A table in the columns of `PARSED`; one text or number stands for a column, "-" for an absent one."""
-    missing = {"codec", "speaker", "gender", "language"} - set(columns)
+    missing = {"codec", "speaker", "gender", "language", "spoof_spans"} - set(columns)
     columns |= dict.fromkeys(missing, UNKNOWN)
     arrays = {}
     for field in PARSED:

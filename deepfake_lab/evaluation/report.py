@@ -33,8 +33,8 @@ def write_report(table: pd.DataFrame, summary: Summary, folder: Path, origin: Or
 
     `report.html`, which needs no other file, is for people. `report.md`, `metrics.json` and `cells.csv` (every cell of
     every condition) hold the numbers; `scores/{split}/` the score table as parquet and in the official ASVspoof 5
-    format; the PNG files the figures; `confusion_matrix.json` the counts at the dev EER threshold, where one is known;
-    `notes.json` what the table does not say.
+    format, and segments of partial spoofs; the PNG files the figures; `confusion_matrix.json` the counts at the dev EER
+    threshold, where one is known; `notes.json` what the table does not say.
 
     Args:
         table: score table.
@@ -53,6 +53,9 @@ def write_report(table: pd.DataFrame, summary: Summary, folder: Path, origin: Or
     for split, trials in table.groupby("split"):
         write_table(trials, folder / "scores" / str(split) / "trials.parquet")
         write_official(trials, folder / "scores" / str(split))
+    if summary.segments:
+        for split, segments in summary.segments.table.groupby("split"):
+            write_table(segments, folder / "scores" / str(split) / "segments.parquet")
     if summary.decides:
         cells = {
             split: {cell: metrics[f"{split}/cm/{cell}"] for cell in ("tp", "fp", "tn", "fn")}
@@ -92,6 +95,16 @@ def read_scores(folder: Path) -> pd.DataFrame:
         if files:
             return pd.concat(map(read_table, files), ignore_index=True)
     raise LabError(f"{folder}: holds no score tables. Name the folder of a run that was evaluated: runs/NAME.")
+
+
+def read_segments(folder: Path) -> pd.DataFrame | None:
+    """Table of segments that a run has left behind; None where it has none.
+
+    Args:
+        folder: of a run.
+    """
+    files = sorted((folder / "report" / "scores").glob("*/segments.parquet"))
+    return pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else None
 
 
 def print_summary(summary: Summary) -> None:

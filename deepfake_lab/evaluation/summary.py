@@ -14,6 +14,7 @@ from deepfake_lab.evaluation.compare import Estimate
 from deepfake_lab.evaluation.operating import OperatingPoint, operating_points
 from deepfake_lab.evaluation.pages.document import markdown_table, percent
 from deepfake_lab.evaluation.scores import by_class
+from deepfake_lab.evaluation.segments import SegmentSummary
 from deepfake_lab.metrics.functional import act_dcf, cllr, detection_metrics
 from deepfake_lab.types import SPLITS, Split
 
@@ -56,6 +57,7 @@ class Summary:
         control: whether the labels were permuted on purpose.
         notes: remarks that belong beside the numbers, such as warnings about the corpus.
         skipped: number of utterances of the corpus, in all splits, that could not be used.
+        segments: where fakes are within utterances; None where nothing is known of that.
     """
 
     cells: pd.DataFrame
@@ -67,6 +69,7 @@ class Summary:
     control: bool = False
     notes: tuple[str, ...] = ()
     skipped: int = 0
+    segments: SegmentSummary | None = None
 
     @property
     def splits(self) -> list[Split]:
@@ -107,7 +110,7 @@ class Summary:
                     flat |= _named(split, "eer", row, f"/{condition}/{row['cell']}")
                 if len(rows) > 1:
                     flat[f"{split}/worst_eer/{condition}"] = float(rows["eer"].max())
-        return flat
+        return flat | (self.segments.metrics() if self.segments else {})
 
     def header(self) -> tuple[str, ...]:
         """First line of the tables: what is measured, then the splits."""
@@ -131,7 +134,19 @@ class Summary:
             rows.append((title, *(_cell(self.raw[split][name], ".4f") for split in self.splits)))
         for name, title in COUNTS.items():
             rows.append((title, *(_cell(self.counts[split][name], ",.0f") for split in self.splits)))
-        return rows
+        return [*rows, *self._segment_rows()]
+
+    def _segment_rows(self) -> list[tuple[str, ...]]:
+        """Rows of the main table about scores over time."""
+        if self.segments is None:
+            return []
+        found = [self.segments.errors.get(split) for split in self.splits]
+        rates = (percent(Estimate(one.eer, one.interval)) if one else ABSENT for one in found)
+        late = (_cell(one.onset_error_s, ".2f") if one else ABSENT for one in found)
+        return [
+            ("segment EER % (95 % interval)", *rates),
+            ("onset, median error (s)", *late),
+        ]
 
     def condition_rows(self, condition: str) -> list[tuple[str, ...]]:
         """EER in % with its interval of each cell of a condition (a row) in each split (a cell)."""

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from deepfake_lab.models.crnn import TIME_STRIDE, Convolutions, embed
 from deepfake_lab.models.detector import Detector
-from deepfake_lab.models.encoder import Encoder, require_bins
+from deepfake_lab.models.encoder import SequenceEncoder, require_bins
 from deepfake_lab.types import LabError
 
 
-class AttentionCRNN(Encoder):
+class AttentionCRNN(SequenceEncoder):
     """The convolutions of `CRNN`, a bidirectional LSTM, and attention over time where `CRNN` takes the mean.
 
     The weights of attention are not negative, add up to one, and are the share that each moment has in the embedding.
@@ -33,6 +33,8 @@ class AttentionCRNN(Encoder):
     Source:
         Yang et al., "Hierarchical attention networks for document classification", NAACL 2016, equations 5 to 7.
     """
+
+    stride = TIME_STRIDE
 
     def __init__(
         self,
@@ -54,22 +56,24 @@ class AttentionCRNN(Encoder):
         )
         self.embed = embed(2 * hidden, embedding_dim, dropout)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
-        states, weights = self._attend(features)
-        embedding: Tensor = self.embed((weights.unsqueeze(1) @ states).squeeze(1))
+    def sequence(self, features: Tensor) -> Tensor:
+        """States ``(B, 2 hidden, ceil(L / 4))`` of features ``(B, C, F, L)``."""
+        states, _ = self.recurrent(self.convolutions(features))
+        return torch.transpose(states, 1, 2)
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of states ``(B, 2 hidden, L')``, among which attention is shared out."""
+        embedding: Tensor = self.embed((sequence @ self._weights(sequence).unsqueeze(2)).squeeze(2))
         return embedding
 
     def attention(self, features: Tensor) -> Tensor:
         """Weights ``(B, L)`` of the frames of features ``(B, C, F, L)``, not negative, each row adding up to one."""
-        _, weights = self._attend(features)
-        frames = weights.repeat_interleave(TIME_STRIDE, dim=1)[:, : features.shape[-1]]
+        frames = self._weights(self.sequence(features)).repeat_interleave(TIME_STRIDE, dim=1)[:, : features.shape[-1]]
         return frames / frames.sum(dim=1, keepdim=True)
 
-    def _attend(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """States ``(B, ceil(L / 4), 2 hidden)`` and their weights ``(B, ceil(L / 4))``."""
-        states, _ = self.recurrent(self.convolutions(features))
-        return states, torch.softmax(self.rate(states).squeeze(-1), dim=1)
+    def _weights(self, sequence: Tensor) -> Tensor:
+        """Weights ``(B, L')`` of states ``(B, 2 hidden, L')``."""
+        return torch.softmax(self.rate(sequence.transpose(1, 2)).squeeze(-1), dim=1)
 
 
 def attention(detector: Detector, wave: Tensor) -> Tensor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from deepfake_lab.models.encoder import Encoder, Standardise, require_bins
+from deepfake_lab.models.encoder import SequenceEncoder, Standardise, require_bins
 from deepfake_lab.types import LabError
 
 STRIDES = ((2, 1), (2, 1), (2, 2), (2, 2))
@@ -20,7 +21,7 @@ TIME_STRIDE = math.prod(time for _, time in STRIDES)
 """Frames of the features from one output of the blocks to the next."""
 
 
-class CRNN(Encoder):
+class CRNN(SequenceEncoder):
     """2-D convolutions with batch normalisation, an LSTM over time, a fully connected layer, with dropout.
 
     The LSTM runs over every fourth frame of the features, each having seen 11 (0.2 s at 20 ms a frame). Its outputs are
@@ -38,6 +39,8 @@ class CRNN(Encoder):
         LabError: there are not four widths, or fewer than 16 bins.
     """
 
+    stride = TIME_STRIDE
+
     def __init__(
         self,
         channels: int,
@@ -54,10 +57,14 @@ class CRNN(Encoder):
         self.recurrent = nn.LSTM(self.convolutions.width, hidden, batch_first=True)
         self.embed = embed(hidden, embedding_dim, dropout)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
+    def sequence(self, features: Tensor) -> Tensor:
+        """States ``(B, hidden, ceil(L / 4))`` of features ``(B, C, F, L)``."""
         states, _ = self.recurrent(self.convolutions(features))
-        embedding: Tensor = self.embed(states.mean(dim=1))
+        return torch.transpose(states, 1, 2)
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of states ``(B, hidden, L')``."""
+        embedding: Tensor = self.embed(sequence.mean(dim=-1))
         return embedding
 
 

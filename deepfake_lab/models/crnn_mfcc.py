@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from deepfake_lab.models.encoder import Encoder, Standardise, require_bins
+from deepfake_lab.models.encoder import SequenceEncoder, Standardise, require_bins
 
 
-class MfccCRNN(Encoder):
+class MfccCRNN(SequenceEncoder):
     """Conv1d(64), max-pool, Conv1d(128), max-pool, BiLSTM(64), fully connected; the bins are channels.
 
     The LSTM runs over every fourth frame of the features, each having seen 16 (0.3 s at 16 ms a frame). Its outputs
@@ -25,6 +26,8 @@ class MfccCRNN(Encoder):
     """
 
     min_frames = 4
+    stride = 4
+    centre = 1.5
 
     def __init__(
         self, channels: int, bins: int, hidden: int = 64, embedding_dim: int = 64, dropout: float = 0.3
@@ -41,8 +44,12 @@ class MfccCRNN(Encoder):
         self.recurrent = nn.LSTM(128, hidden, batch_first=True, bidirectional=True)
         self.embed = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * hidden, embedding_dim), nn.ReLU())
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
+    def sequence(self, features: Tensor) -> Tensor:
+        """States ``(B, 2 hidden, L // 4)`` of features ``(B, C, F, L)``."""
         states, _ = self.recurrent(self.convolutions(features).transpose(1, 2))
-        embedding: Tensor = self.embed(states.mean(dim=1))
+        return torch.transpose(states, 1, 2)
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of states ``(B, 2 hidden, L')``."""
+        embedding: Tensor = self.embed(sequence.mean(dim=-1))
         return embedding

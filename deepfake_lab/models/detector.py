@@ -19,6 +19,8 @@ from deepfake_lab.models.head import Head, LinearHead
 from deepfake_lab.models.treatment import Treatment
 from deepfake_lab.types import SAMPLE_RATE, LabError, Output
 
+FRAME_HOP_S: Final = 0.08
+"""Distance of scores over time, as near as a detector's own steps allow, in s."""
 FROM_DEV: Final = ("calibration_scale", "calibration_offset", "eer_threshold")
 """Buffers of a detector that dev decides, not training."""
 
@@ -174,25 +176,57 @@ class Detector(nn.Module):
             features: Tensor = self.frontend(self.treatment(wave.float()))
         return features
 
-    def forward(self, wave: Tensor) -> Output:
+    def forward(self, wave: Tensor, *, frames: bool = False) -> Output:
         """Scores a batch; front-end and head compute in float32, also under autocast.
 
         Args:
             wave: see `features`.
+            frames: give scores over time too: the head's, of embeddings pooled over short stretches. Their times are
+                those of `frame_times`.
 
         Returns:
-            Scores ``(B,)``, raw scores ``(B,)``, embeddings ``(B, E)`` and projections ``(B, P)``, float32.
+            Scores ``(B,)``, raw scores ``(B,)``, embeddings ``(B, E)``, projections ``(B, P)`` and scores over time
+            ``(B, S)``, float32.
 
         Raises:
             LabError: see `features`.
         """
         features = self.features(wave)
-        encoded = self.encoder(self.augment_features(features) if self.training else features)
+        heard = self.augment_features(features) if self.training else features
+        sequence = self.encoder.sequence(heard) if frames else None
+        encoded = self.encoder(heard) if sequence is None else self.encoder.pool(sequence)
+        local = None if sequence is None else self._local_embeddings(sequence)
         with torch.autocast(wave.device.type, enabled=False):
             embedding = encoded.float()
             raw_score = self.head(embedding).squeeze(-1)
             projection = self.head.projection(embedding)
-        return Output(self.calibrated(raw_score), raw_score, embedding, projection)
+            frame_scores = embedding[:, :0]
+            if local is not None:
+                frame_scores = self.calibrated(self.head(local.float().flatten(0, 1)).view(local.shape[:2]))
+        return Output(self.calibrated(raw_score), raw_score, embedding, projection, frame_scores)
+
+    def frame_times(self, count: int) -> Tensor:
+        """Middles of what scores over time stand for, in s from the beginning of the waveform ``(S,)``.
+
+        Args:
+            count: number S of scores.
+        """
+        width, hop = self._frame_grid
+        steps = (width - 1) / 2 + hop * torch.arange(count)
+        return (self.encoder.centre + steps * self.encoder.stride) * self.frontend.hop / SAMPLE_RATE
+
+    @property
+    def _frame_grid(self) -> tuple[int, int]:
+        """Steps of the encoder's sequence that one score over time is of, and from one to the next."""
+        step_s = self.encoder.stride * self.frontend.hop / SAMPLE_RATE
+        return max(1, round(self.encoder.local_s / step_s)), max(1, round(FRAME_HOP_S / step_s))
+
+    def _local_embeddings(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, S, E)`` of stretches of a sequence ``(B, ..., L')``; of all of it, where it is shorter."""
+        width, hop = self._frame_grid
+        last = max(sequence.shape[-1] - width, 0)
+        stretches = (sequence[..., start : start + width] for start in range(0, last + 1, hop))
+        return torch.stack([self.encoder.pool(stretch) for stretch in stretches], dim=1)
 
 
 def _samples_for(frames: int, frontend: Frontend) -> int:

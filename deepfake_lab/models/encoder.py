@@ -13,17 +13,53 @@ from deepfake_lab.types import LabError
 class Encoder(nn.Module, ABC):
     """Maps features ``(B, C, F, L)`` to embeddings ``(B, E)``; built with the channels and bins of the front-end.
 
+    For scores over time, an embedding of a short stretch is pooled of a part of a sequence. One that does not make a
+    sequence of steps before it pools (`SequenceEncoder` does) encodes the features of every stretch anew.
+
     Attributes:
         embedding_dim: number E of components of an embedding.
         min_frames: smallest number L of frames that it takes.
+        stride: frames of the features from one step of the sequence to the next.
+        centre: frame of the features in the middle of what the first step stands for.
+        local_s: length in s of the stretches behind scores over time, long enough for pooling to mean something.
     """
 
     embedding_dim: int
     min_frames: int = 1
+    stride: int = 1
+    centre: float = 0.0
+    local_s: float = 1.0
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
+
+    def sequence(self, features: Tensor) -> Tensor:
+        """What is pooled over time, ``(B, ..., L')``: the features as they are."""
+        return features
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of a sequence, or of a stretch of one, ``(B, ..., L')``."""
+        embedding: Tensor = self(sequence)
+        return embedding
+
+
+class SequenceEncoder(Encoder):
+    """An encoder whose embedding is pooled over the steps of a sequence."""
+
+    local_s = 0.16
+
+    @abstractmethod
+    def sequence(self, features: Tensor) -> Tensor:
+        """Steps ``(B, D, L')`` of features ``(B, C, F, L)``."""
+
+    @abstractmethod
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of steps ``(B, D, L')``, of any number of them."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
+        return self.pool(self.sequence(features))
 
 
 def require_bins(encoder: str, bins: int, least: int) -> None:

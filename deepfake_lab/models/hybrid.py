@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from deepfake_lab.models.crnn import CRNN, TIME_STRIDE, embed
-from deepfake_lab.models.encoder import Encoder, Standardise, require_bins
+from deepfake_lab.models.encoder import SequenceEncoder, Standardise, require_bins
 from deepfake_lab.types import LabError
 
 
-class Hybrid(Encoder):
+class Hybrid(SequenceEncoder):
     """A CRNN and a small transformer side by side; the embedding is both of theirs, one after the other.
 
     The CRNN reads local patterns of frequency and time, the transformer relations between distant moments. Where a
@@ -34,6 +34,8 @@ class Hybrid(Encoder):
     Raises:
         LabError: the CRNN gets fewer than 16 bins or the transformer none, or sizes do not divide.
     """
+
+    stride = TIME_STRIDE
 
     def __init__(
         self,
@@ -61,15 +63,21 @@ class Hybrid(Encoder):
         self.sizes = (bins, bins) if transformer_bins is None else (bins - transformer_bins, transformer_bins)
         require_bins("Hybrid's CRNN", self.sizes[0], 16)
         self.embedding_dim = embedding_dim
+        self.hidden = hidden
         self.crnn = CRNN(channels, self.sizes[0], widths, hidden, embedding_dim // 2, dropout)
         self.transformer = _Transformer(channels, self.sizes[1], width, layers, heads)
         self.embed = embed(width, embedding_dim // 2, dropout)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
+    def sequence(self, features: Tensor) -> Tensor:
+        """Steps ``(B, hidden + width, ceil(L / 4))`` of both branches of features ``(B, C, F, L)``."""
         first, last = self.sizes
-        recurrent = self.crnn(features[:, :, :first])
-        attended = self.embed(self.transformer(features[:, :, -last:]).mean(dim=1))
+        states = self.crnn.sequence(features[:, :, :first])
+        return torch.cat([states, self.transformer(features[:, :, -last:]).transpose(1, 2)], dim=1)
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of steps ``(B, hidden + width, L')``."""
+        recurrent = self.crnn.pool(sequence[:, : self.hidden])
+        attended = self.embed(sequence[:, self.hidden :].mean(dim=-1))
         return torch.cat([recurrent, attended], dim=1)
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from deepfake_lab.models.encoder import Encoder, Standardise, mean_and_deviation, require_bins
+from deepfake_lab.models.encoder import SequenceEncoder, Standardise, mean_and_deviation, require_bins
 
 Head = Literal["pooling", "blstm"]
 """What makes one embedding of the trunk's frames, see `LCNN`."""
@@ -15,7 +15,7 @@ Head = Literal["pooling", "blstm"]
 _POOLED = 16  # bins, and frames, that become one: the trunk halves four times
 
 
-class LCNN(Encoder):
+class LCNN(SequenceEncoder):
     """Nine convolutions, each followed by a max-feature-map, pooled four times; 157,504 parameters on one channel.
 
     The trunk's frames, one for sixteen of the features, become an embedding by either head:
@@ -41,7 +41,9 @@ class LCNN(Encoder):
         detection", Interspeech 2021 (BLSTM head, batch normalisation without scale; baseline of ASVspoof 2021).
     """
 
-    min_frames = _POOLED
+    min_frames = stride = _POOLED
+    centre = (_POOLED - 1) / 2
+    local_s = 0.64  # several steps: one has no deviation
 
     def __init__(
         self, channels: int, bins: int, head: Head = "pooling", embedding_dim: int = 80, dropout: float = 0.7
@@ -55,10 +57,14 @@ class LCNN(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.head = _BLSTM(width) if head == "blstm" else _Pooling(width, embedding_dim)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
+    def sequence(self, features: Tensor) -> Tensor:
+        """What the head pools, ``(B, 32 * (F // 16), L // 16)``, of features ``(B, C, F, L)``."""
         maps = self.dropout(self.trunk(self.standardise(features)))
-        embedding: Tensor = self.head(maps.flatten(1, 2))
+        return self.head.sequence(maps.flatten(1, 2))
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of a sequence ``(B, 32 * (F // 16), L')``."""
+        embedding: Tensor = self.head(sequence)
         return embedding
 
 
@@ -98,6 +104,9 @@ class _Pooling(nn.Module):
         super().__init__()
         self.embed = nn.Sequential(nn.Linear(2 * width, 2 * embedding_dim), MaxFeatureMap())
 
+    def sequence(self, frames: Tensor) -> Tensor:
+        return frames
+
     def forward(self, sequence: Tensor) -> Tensor:
         embedding: Tensor = self.embed(mean_and_deviation(sequence))
         return embedding
@@ -110,8 +119,9 @@ class _BLSTM(nn.Module):
         super().__init__()
         self.recurrent = nn.LSTM(width, width // 2, num_layers=2, bidirectional=True, batch_first=True)
 
+    def sequence(self, frames: Tensor) -> Tensor:
+        states, _ = self.recurrent(frames.transpose(1, 2))
+        return frames + torch.transpose(states, 1, 2)
+
     def forward(self, sequence: Tensor) -> Tensor:
-        frames = sequence.transpose(1, 2)
-        states, _ = self.recurrent(frames)
-        embedding: Tensor = (states + frames).mean(dim=1)
-        return embedding
+        return sequence.mean(dim=-1)

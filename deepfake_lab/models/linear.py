@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from deepfake_lab.models.encoder import Encoder, Standardise, mean_and_deviation, require_bins
+from deepfake_lab.models.encoder import SequenceEncoder, Standardise, mean_and_deviation, require_bins
 
 
-class Linear(Encoder):
+class Linear(SequenceEncoder):
     """Mean, and standard deviation, of each standardised bin over time; the detector's head makes it a linear model.
 
     It shows what the features of a pretrained network know by themselves, and works on any other features too.
@@ -21,6 +21,8 @@ class Linear(Encoder):
         LabError: there is but one bin: a waveform.
     """
 
+    local_s = 0.4  # the deviation of less is not that of an utterance
+
     def __init__(self, channels: int, bins: int, deviation: bool = True) -> None:
         super().__init__()
         require_bins("Linear", bins, 2)
@@ -28,7 +30,11 @@ class Linear(Encoder):
         self.embedding_dim = channels * bins * (2 if deviation else 1)
         self.standardise = Standardise(channels, bins)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Embeddings ``(B, E)`` of features ``(B, C, F, L)``."""
-        sequence = self.standardise(features).flatten(1, 2)
+    def sequence(self, features: Tensor) -> Tensor:
+        """Standardised bins ``(B, C F, L)`` of features ``(B, C, F, L)``."""
+        standard: Tensor = self.standardise(features)
+        return standard.flatten(1, 2)
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of bins ``(B, C F, L')``."""
         return mean_and_deviation(sequence) if self.deviation else sequence.mean(dim=-1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from deepfake_lab.models.encoder import Encoder, Standardise, require_bins
+from deepfake_lab.models.encoder import SequenceEncoder, Standardise, require_bins
 
 
-class ResNet18(Encoder):
+class ResNet18(SequenceEncoder):
     """torchvision's ResNet-18, untrained, with a stem for the channels of the features and no classifier.
 
     Maps are averaged over frequency and time, so that any number of bins and any length give 512 components.
@@ -25,6 +26,7 @@ class ResNet18(Encoder):
     """
 
     embedding_dim = 512
+    stride = 32
 
     def __init__(self, channels: int, bins: int) -> None:
         super().__init__()
@@ -35,7 +37,13 @@ class ResNet18(Encoder):
         nn.init.kaiming_normal_(self.network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
         self.network.fc = nn.Identity()
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Embeddings ``(B, 512)`` of features ``(B, C, F, L)``."""
-        embedding: Tensor = self.network(self.standardise(features))
-        return embedding
+    def sequence(self, features: Tensor) -> Tensor:
+        """Means over frequency ``(B, 512, ceil(L / 32))`` of the last maps of features ``(B, C, F, L)``."""
+        net = self.network
+        maps = net.maxpool(net.relu(net.bn1(net.conv1(self.standardise(features)))))
+        maps = net.layer4(net.layer3(net.layer2(net.layer1(maps))))
+        return torch.mean(maps, dim=2)
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, 512)``: means over time of a sequence ``(B, 512, L')``."""
+        return sequence.mean(dim=-1)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepfake_lab.audio import Wave
+from deepfake_lab.types import Span
 
 _SLOWEST, _FASTEST = 0.7, 1.4
 
@@ -34,7 +35,13 @@ class System:
 
 
 class Vocoder(System, ABC):
-    """Copy-synthesis: analyses a recording and builds it anew."""
+    """Copy-synthesis: analyses a recording and builds it anew.
+
+    Attributes:
+        partial: whether it makes some stretches anew, and `spans` says which, or all of a recording.
+    """
+
+    partial: ClassVar[bool] = False
 
     @abstractmethod
     def vocode(self, wave: Wave, seed: int) -> Wave:
@@ -47,6 +54,18 @@ class Vocoder(System, ABC):
         Returns:
             The copy ``(T,)``: same length, same rate, aligned with the original.
         """
+
+    def spans(self, wave: Wave, seed: int) -> list[Span]:
+        """Which stretches `vocode` makes anew, in order, where it leaves the others as recorded.
+
+        Args:
+            wave: see `vocode`.
+            seed: see `vocode`.
+
+        Returns:
+            The stretches; none unless it is `partial`.
+        """
+        return []
 
 
 class TextToSpeech(System, ABC):

@@ -37,6 +37,7 @@ def row(number=0, **changes):
         "language": "en",
         "split": SPLITS[number % 3],
         "corpus": "lab",
+        "spoof_spans": "-",
         **changes,
     }
 
@@ -119,6 +120,12 @@ class TestFile:
         with pytest.raises(LabError, match=r"m\.parquet: columns .*expected .*force=true"):
             Manifest.read(tmp_path / "m.parquet", tmp_path)
 
+    def test_files_from_before_partial_spoofs_are_read_as_having_none(self, twelve, tmp_path):
+        pq.write_table(twelve.table.drop_columns(["spoof_spans"]), tmp_path / "m.parquet")
+        again = Manifest.read(tmp_path / "m.parquet", tmp_path)
+        assert (again.table.schema, again.digest) == (SCHEMA, twelve.digest)
+        assert not len(again.partial_spoofs())
+
     def test_other_types(self, twelve, tmp_path):
         index = SCHEMA.get_field_index("label")
         pq.write_table(twelve.table.set_column(index, "label", pa.array([500] * 12)), tmp_path / "m.parquet")
@@ -188,13 +195,15 @@ class TestValidation:
             ({"channels": 0}, "'channels' is not positive"),
             ({"start": -1}, "'start' is negative"),
             ({"key": "u0"}, "1 duplicate keys, such as u0"),
+            ({"spoof_spans": "0.2-0.8 0.9-1.1"}, "'spoof_spans' are not stretches in seconds such as"),
+            ({"label": 0, "attack": NO_ATTACK, "spoof_spans": "0.2-0.8"}, "bona fide, and yet with 'spoof_spans'"),
         ],
     )
     def test_bad_value(self, changes, complaint):
         assert complaint in self.refusal(**changes)
 
     def test_absent_text_and_start_have_defaults(self):
-        unknown = {name: "-" for name in ("codec", "speaker", "gender", "language", "audio_hash")}
+        unknown = {name: "-" for name in ("codec", "speaker", "gender", "language", "audio_hash", "spoof_spans")}
         found = {"start": 0, "speech_start": 0, "speech_frames": 16_001}
         short = {name: value for name, value in row(1).items() if name not in (*unknown, *found)}
         (made,) = manifest([short]).table.to_pylist()
@@ -205,6 +214,15 @@ def test_splits_and_counts(twelve):
     assert twelve.counts() == {"train": (2, 2), "dev": (2, 2), "test": (2, 2)}
     assert twelve.split("dev").table["key"].to_pylist() == ["u1", "u4", "u7", "u10"]
     assert manifest([row(0), row(3), row(6)]).counts() == {"train": (2, 1), "dev": (0, 0), "test": (0, 0)}
+
+
+def test_partial_spoofs_are_those_whose_fake_stretches_are_known():
+    some = manifest([row(0), row(1, spoof_spans="0.1-0.9"), row(2), row(3)])
+    some.validate()
+    assert some.partial_spoofs().table["key"].to_pylist() == ["u1"]
+    shuffled = some.with_shuffled_labels(seed=0)
+    shuffled.validate()
+    assert not len(shuffled.partial_spoofs())
 
 
 class TestShuffledLabels:

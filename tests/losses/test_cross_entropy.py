@@ -28,7 +28,8 @@ def make(class_weight, counts=(N_BONAFIDE, N_SPOOF)):
 
 def term(loss, raw, label):
     batch = Batch(torch.zeros(len(label), 0), label, torch.arange(len(label)), ())
-    return loss(Output(raw, raw, raw.unsqueeze(1), raw.new_empty(len(raw), 0)), batch)["cross_entropy"]
+    nothing = raw.new_empty(len(raw), 0)
+    return loss(Output(raw, raw, raw.unsqueeze(1), nothing, nothing), batch)["cross_entropy"]
 
 
 @pytest.mark.parametrize("class_weight", WEIGHTINGS)

@@ -109,6 +109,28 @@ def test_takes_any_length(model):
         assert torch.isfinite(output.score).all()
 
 
+def test_scores_over_time_are_the_heads_on_short_stretches(model):
+    detector = make(model).eval()
+    detector.calibrate(2.0, 1.0)
+    wave = noise(1, 64_000)
+    with torch.inference_mode():
+        plain, output = detector(wave), detector(wave, frames=True)
+        disturbed = wave.clone()
+        disturbed[:, 32_000:40_000] = 0.14 * torch.sin(0.3 * torch.arange(8_000))  # as loud as the noise
+        moved = (detector(disturbed, frames=True).frame_scores - output.frame_scores).abs()
+        detector.encoder.local_s = 99.0
+        whole = detector(wave, frames=True)
+    assert plain.frame_scores.shape == (1, 0)
+    torch.testing.assert_close(output.score, plain.score)
+    torch.testing.assert_close(whole.frame_scores, plain.score[:, None], rtol=1e-4, atol=1e-5)
+    detector.encoder.local_s = type(detector.encoder).local_s
+    times = detector.frame_times(moved.shape[1])
+    reach = max(detector.encoder.local_s, 2 * float(times[1] - times[0]))
+    assert times[0] <= reach
+    assert 4 - reach <= times[-1] <= 4
+    assert ((times[moved.argmax(1)] - 2.25).abs() < 0.25 + reach).all()
+
+
 def test_encoder_takes_as_few_frames_as_it_says(model):
     detector = make(model).eval()
     encoder, frontend = detector.encoder, detector.frontend

@@ -25,8 +25,10 @@ LABELS: Final = {
     **dict.fromkeys(("spoof", "fake", "1"), SPOOF),
 }
 """Words for the classes in a table of one's own, in small or capital letters."""
-OPTIONAL: Final = ("split", "speaker", "attack", "group", "language", "codec", "gender")
+OPTIONAL: Final = ("split", "speaker", "attack", "group", "language", "codec", "gender", "spoof_spans")
 """Columns that such a table may have beside `path` and `label`; others are ignored."""
+
+_AS_TOLD: Final = ("language", "codec", "gender", "spoof_spans")
 
 DRAWS: Final = 100
 """So often splits are drawn before one is taken that lacks a class."""
@@ -139,7 +141,7 @@ class Folder(Release):
             ),
             speaker=_named(given["speaker"]),
             group=group,
-            **{name: pc.if_else(_blank(given[name]), UNKNOWN, given[name]) for name in ("language", "codec", "gender")},
+            **{name: pc.if_else(_blank(given[name]), UNKNOWN, given[name]) for name in _AS_TOLD},
             split=given["split"] if "split" in told.column_names else self._dealt(group, told["label"]),
             corpus=self.name,
         )

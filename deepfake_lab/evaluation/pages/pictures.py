@@ -14,6 +14,7 @@ from deepfake_lab.evaluation.pages.html import Picture
 from deepfake_lab.evaluation.plots.conditions import crossed, forest, heat_map
 from deepfake_lab.evaluation.plots.curves import det, roc
 from deepfake_lab.evaluation.plots.decisions import confusion_matrix, reliability_diagram, score_distributions
+from deepfake_lab.evaluation.plots.segments import score_over_time
 from deepfake_lab.evaluation.plots.training import learning_curves
 from deepfake_lab.evaluation.summary import Summary
 
@@ -30,6 +31,8 @@ CAPTIONS: Final = {
     "confusion_matrix": "What it decides at the threshold at which both errors are equal on dev.",
     "reliability": "On the diagonal, p_fake means what it says: of recordings given 0.8, 80 % are fake. Below it the "
     "detector claims too much, above it too little. Bars: 95 % intervals; the strip counts trials.",
+    "score_over_time": "Scores should fall where it is shaded, and nowhere else. Where they fall or return late, the "
+    "detector remembers what it heard before.",
     "learning_curves": "A dev loss that rises while train loss falls is overfitting; a dev EER that still falls at the "
     "end asks for more epochs. The line marks the epoch whose detector was kept.",
 }
@@ -51,6 +54,9 @@ def pictures(table: pd.DataFrame, summary: Summary, curves: pd.DataFrame | None 
         curves: losses and errors by epoch, if they are known.
     """
     drawn = [*_of_conditions(summary), *_of_scores(table, summary)]
+    if summary.segments and summary.segments.errors:
+        figure = score_over_time(summary.segments.table, summary.segments.threshold)
+        drawn.append(_Drawn("score_over_time", figure, "Scores of segments of some partial spoofs over time."))
     if curves is not None and len(curves):
         drawn.append(_Drawn("learning_curves", learning_curves(curves), f"Loss and dev EER in {len(curves)} epochs."))
     return {name: picture(figure, CAPTIONS[name], alt) for name, figure, alt in drawn}

@@ -64,6 +64,7 @@ def run_page(summary: Summary, pictures: Mapping[str, Picture], origin: Origin) 
             Section("Results", [results, *_points(summary), glossary], _decisions(summary)),
             Section("Where it fails", [*drawn("conditions", "attack_codec"), *_breakdown(summary)], _AGAINST),
             Section("Scores and errors", drawn("score_distributions", "det", "roc", "confusion_matrix")),
+            Section("Where in a recording the fake is", drawn("score_over_time")),
             Section("What its probabilities are worth", drawn("reliability")),
             Section("How it was trained", drawn("learning_curves")),
             Section("Do it again", _recipe(origin)),

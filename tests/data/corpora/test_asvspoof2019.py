@@ -30,6 +30,7 @@ def test_lines_of_the_release_become_rows(corpus, end):
         "label": 1,
         "attack": "asvspoof2019_la/A11",
         "codec": "-",
+        "spoof_spans": "-",
         "speaker": "vctk/LA_0039",
         "group": "vctk/LA_0039",
         "gender": "-",

@@ -47,6 +47,7 @@ def test_lines_of_logical_access_become_rows(tiny, end):
         "label": 1,
         "attack": "asvspoof2021_la/A07",
         "codec": "alaw-ita_tx",
+        "spoof_spans": "-",
         "speaker": "vctk/LA_0009",
         "group": "vctk/LA_0009",
         "gender": "-",

@@ -66,6 +66,7 @@ def test_lines_of_the_release_become_rows(download):
         "label": 1,
         "attack": "asvspoof5/A05",
         "codec": "-",
+        "spoof_spans": "-",
         "speaker": "mls/T_4850",
         "group": "mls/T_0000000000",
         "gender": "F",
