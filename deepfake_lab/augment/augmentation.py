@@ -42,12 +42,8 @@ class Augmentation(nn.Module, ABC):
         Returns:
             The same shape.
         """
-        chosen = torch.rand(len(batch), device=batch.device) < self.p
-        if not chosen.any():
-            return batch
-        result = batch.clone()
-        result[chosen] = self.augmented(batch[chosen])
-        return result
+        (rows,) = torch.where(torch.rand(len(batch), device=batch.device) < self.p)
+        return batch.index_copy(0, rows, self.augmented(batch[rows])) if len(rows) else batch
 
     @abstractmethod
     def augmented(self, batch: Tensor) -> Tensor:
@@ -74,7 +70,7 @@ class UtteranceAugmentation(ABC):
 
         Args:
             wave: ``(T,)``, float32, 16 kHz.
-            draw: source of everything random; the data set seeds it from seed, epoch and row.
+            draw: source of everything random; the data set seeds it from seed, epoch, row and visit.
 
         Returns:
             Waveform ``(T,)``, float32, of the same length.

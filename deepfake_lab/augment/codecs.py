@@ -2,8 +2,10 @@
 
 The family is that of ASVspoof 5 (arXiv 2502.08857, conditions C01-C10, and their ranges of bit rates), with G.722,
 G.711, GSM 06.10 and Vorbis beside it. PyAV encodes Opus, AMR-NB, MP3, AAC, G.722 and G.711; libsndfile Vorbis and GSM.
-Speex and AMR-WB need an ``ffmpeg`` program with libspeex and libvo-amrwbenc, on the PATH or in ``imageio-ffmpeg`` 0.6.
-EnCodec (C04, C07) is missing, since it needs trained weights.
+Speex and AMR-WB need an ``ffmpeg`` program with libspeex or libvo-amrwbenc, on the PATH or in ``imageio-ffmpeg``;
+many have neither. EnCodec (C04, C07) is missing, since its trained weights would be needed.
+
+Where an encoder can search less for the same bits, it does: a codec in training must not cost more than training.
 """
 
 from __future__ import annotations
@@ -175,18 +177,21 @@ class FfmpegCodec(Codec):
             return _samples([*file.decode(audio=0)])
 
 
+_NEEDS_WEIGHTS = ("encodec",)
+_OPUS = (("application", "voip"), ("compression_level", "5"))
+_LAME = (("compression_level", "7"),)
 _CODECS: Final[dict[str, Codec]] = {
     codec.name: codec
     for codec in (
-        PyavCodec("opus_wb", _WIDE, (6, 8, 10, 12, 16, 20, 24, 30), "libopus", "opus", (("application", "voip"),)),
-        PyavCodec("opus_nb", _NARROW, (4, 6, 8, 10, 12, 16, 20), "libopus", "opus", (("application", "voip"),)),
+        PyavCodec("opus_wb", _WIDE, (6, 8, 10, 12, 16, 20, 24, 30), "libopus", "opus", _OPUS),
+        PyavCodec("opus_nb", _NARROW, (4, 6, 8, 10, 12, 16, 20), "libopus", "opus", _OPUS),
         FfmpegCodec("amr_wb", _WIDE, (6.6, 8.85, 12.65, 14.25, 15.85, 18.25, 19.85, 23.05), "libvo_amrwbenc", "amr"),
         PyavCodec("amr_nb", _NARROW, (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2), "libopencore_amrnb", "amrnb"),
         FfmpegCodec("speex_wb", _WIDE, (5.75, 7.75, 9.8, 12.8, 16.8, 20.6, 23.8, 27.8, 34.2), "libspeex", "ogg"),
         FfmpegCodec("speex_nb", _NARROW, (3.95, 5.95, 8, 11, 15, 18.2, 24.6), "libspeex", "ogg"),
         # ASVspoof 5 states 45-256 for MP3 and 16-128 for AAC; more than these cannot be had at 16 kHz with one channel
-        PyavCodec("mp3", _WIDE, (24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160), "libmp3lame", "mp3float"),
-        PyavCodec("aac", _WIDE, (16, 24, 32, 48, 64, 80, 96), "aac", "aac"),
+        PyavCodec("mp3", _WIDE, (24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160), "libmp3lame", "mp3float", _LAME),
+        PyavCodec("aac", _WIDE, (16, 24, 32, 48, 64, 80, 96), "aac", "aac", (("aac_coder", "fast"),)),
         SndfileCodec("vorbis", _WIDE, (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), "OGG", "VORBIS"),
         PyavCodec("g722", _WIDE, (64,), "g722", "g722"),
         PyavCodec("mulaw", _NARROW, (64,), "pcm_mulaw", "pcm_mulaw"),
@@ -208,6 +213,11 @@ def find(name: str) -> Codec:
         LabError: there is no such codec, or this machine cannot encode it.
     """
     codec = _CODECS.get(name)
+    if name in _NEEDS_WEIGHTS:
+        raise LabError(
+            f"codec '{name}' is a neural network, whose trained weights do not come with the lab. Code recordings of "
+            f"both classes with it beforehand (data=folder), or choose from {_listed(available())}."
+        )
     if codec is None:
         raise LabError(f"codec '{name}' is not known. Choose from {_listed(available())}.")
     if codec.missing:

@@ -5,6 +5,7 @@ Both weigh the spectrum of the whole row, with smooth gains: what wraps around i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,9 +46,9 @@ class BandLimit(Augmentation):
         """See `Augmentation.augmented`."""
         frequency = _frequencies(batch)
         low, high, kind = uniform(batch, self.low_hz), uniform(batch, self.high_hz), uniform(batch, (0, 3))
-        below = torch.where(kind >= 1, (low - frequency) / (EDGE * low), 0.0)
-        above = torch.where(kind < 2, (frequency - high) / (EDGE * high), 0.0)
-        return _weighted(batch, torch.cos(torch.maximum(below, above).clamp(0, 1) * torch.pi / 2).square())
+        below = (low - frequency) * ((kind >= 1) / (EDGE * low))  # flags on columns, since spectra are long
+        above = (frequency - high) * ((kind < 2) / (EDGE * high))
+        return _weighted(batch, torch.cos(torch.maximum(below, above).clamp_(0, 1) * (torch.pi / 2)).square())
 
 
 class Equaliser(Augmentation):
@@ -68,10 +69,9 @@ class Equaliser(Augmentation):
     def augmented(self, batch: Tensor) -> Tensor:
         """See `Augmentation.augmented`."""
         octave = (POINTS - 1 + torch.log2(_frequencies(batch) / _NYQUIST)).clamp_min(0)
-        left = octave.long().clamp_max(POINTS - 2)
-        points = uniform(batch, self.gain_db, POINTS)
-        gain_db = torch.lerp(points[:, left], points[:, left + 1], octave - left)
-        return _weighted(batch, 10 ** (gain_db / 20))
+        share = (1 - (octave - torch.arange(POINTS, device=batch.device).unsqueeze(1)).abs()).clamp_min(0)
+        log_gain = uniform(batch, self.gain_db, POINTS) * (math.log(10) / 20)
+        return _weighted(batch, torch.exp(log_gain @ share))
 
 
 def _frequencies(batch: Tensor) -> Tensor:

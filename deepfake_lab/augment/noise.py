@@ -17,7 +17,7 @@ class ColouredNoise(Augmentation):
     """Adds Gaussian noise whose power falls as ``1 / f ** exponent`` from 20 Hz on.
 
     Args:
-        snr_db: range of the ratio of the row's RMS to that of the noise, in dB.
+        snr_db: range of the ratio of the row's RMS, pauses included, to that of the noise, in dB.
         exponent: range of the slope: 0 is white, 1 pink, 2 brown noise.
         p: see `Augmentation`.
 
@@ -33,8 +33,8 @@ class ColouredNoise(Augmentation):
     def augmented(self, batch: Tensor) -> Tensor:
         """See `Augmentation.augmented`."""
         frequency = torch.fft.rfftfreq(batch.shape[-1], 1 / SAMPLE_RATE, device=batch.device)
-        amplitude = frequency.clamp_min(_LOWEST_HZ) ** (-uniform(batch, self.exponent) / 2)
-        amplitude = amplitude * (frequency >= _LOWEST_HZ)
+        slope = -uniform(batch, self.exponent) / 2
+        amplitude = torch.exp(slope * torch.log(frequency.clamp_min(_LOWEST_HZ))) * (frequency >= _LOWEST_HZ)
         spectrum = torch.view_as_complex(torch.randn(*amplitude.shape, 2, device=batch.device))
         noise = torch.fft.irfft(spectrum * amplitude, batch.shape[-1])
         return mixed(batch, noise, uniform(batch, self.snr_db))
@@ -42,5 +42,5 @@ class ColouredNoise(Augmentation):
 
 def mixed(wave: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
     """Adds noise to waveforms, both ``(B, T)``, at ratios of their RMS in dB ``(B, 1)``; silence stays silent."""
-    rms_wave, rms_noise = (signal.square().mean(dim=-1, keepdim=True).sqrt() for signal in (wave, noise))
-    return wave + noise * (rms_wave / rms_noise.clamp_min(1e-12) * 10 ** (-snr_db / 20))
+    size, size_of_noise = (torch.linalg.vector_norm(signal, dim=-1, keepdim=True) for signal in (wave, noise))
+    return torch.addcmul(wave, noise, size / size_of_noise.clamp_min(1e-12) * 10 ** (-snr_db / 20))

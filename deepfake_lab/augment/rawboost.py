@@ -12,7 +12,6 @@ Filters have linear phase, and their delay is taken back.
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -68,10 +67,9 @@ class RawBoost(Augmentation):
 def convolutive(wave: Tensor) -> Tensor:
     """Linear and non-linear convolutive noise in waveforms ``(B, T)``, which then have no mean."""
     wave = _within_one(wave)
-    powers = torch.stack(list(accumulate([wave] * POWERS, torch.mul)), dim=1)
     gain_db = uniform(wave, POWER_GAIN_DB, POWERS)
     gain_db[:, 0] = 0
-    filtered = _filtered(powers, notch_filters(wave, POWERS) * 10 ** (gain_db.unsqueeze(-1) / 20))
+    filtered = _filtered(wave, notch_filters(wave, POWERS) * 10 ** (gain_db.unsqueeze(-1) / 20))
     return _within_one(filtered - filtered.mean(dim=-1, keepdim=True))
 
 
@@ -79,12 +77,12 @@ def impulsive(wave: Tensor) -> Tensor:
     """Impulsive signal-dependent noise in waveforms ``(B, T)``; each sample is hit with the drawn probability."""
     hit = torch.rand_like(wave) < uniform(wave, IMPULSES)
     change = torch.empty_like(wave).uniform_(-1, 1) * torch.empty_like(wave).uniform_(-1, 1)
-    return _within_one(wave * (1 + IMPULSE_GAIN * change * hit))
+    return _within_one(torch.addcmul(wave, wave * hit, change, value=IMPULSE_GAIN))
 
 
 def stationary(wave: Tensor) -> Tensor:
     """Stationary signal-independent noise in waveforms ``(B, T)``."""
-    noise = _filtered(torch.randn_like(wave).unsqueeze(1), notch_filters(wave, 1))
+    noise = _filtered(torch.randn_like(wave), notch_filters(wave, 1))
     return mixed(wave, noise, uniform(wave, SNR_DB))
 
 
@@ -115,15 +113,19 @@ def notch_filters(wave: Tensor, number: int) -> Tensor:
 
 
 def _filtered(signal: Tensor, taps: Tensor) -> Tensor:
-    """Sum of signals ``(B, N, T)``, each through its filter ``(B, N, K)``: ``(B, T)``, without delay.
+    """Sum of the powers 1 to N of signals ``(B, T)``, each through its filter ``(B, N, K)``: ``(B, T)``, without delay.
 
     By overlap-save: blocks fit the cache, and one transform of a block serves for the filter.
     """
     samples, hop = signal.shape[-1], _BLOCK - 2 * _DELAY
-    after = -samples % hop + _DELAY
-    blocks = functional.pad(signal, (_DELAY, after)).unfold(-1, _BLOCK, hop)
-    spectrum = torch.fft.rfft(blocks) * torch.fft.rfft(taps, _BLOCK).unsqueeze(-2)
-    filtered: Tensor = torch.fft.irfft(spectrum.sum(dim=1), _BLOCK)
+    padded = functional.pad(signal, (_DELAY, -samples % hop + _DELAY))
+    power = blocks = padded.unfold(-1, _BLOCK, hop).contiguous()
+    first, *others = torch.fft.rfft(taps, _BLOCK).unsqueeze(2).unbind(1)
+    spectrum = torch.fft.rfft(blocks) * first
+    for response in others:
+        power = power * blocks
+        spectrum.addcmul_(torch.fft.rfft(power), response)
+    filtered: Tensor = torch.fft.irfft(spectrum, _BLOCK)
     return filtered[..., 2 * _DELAY :].flatten(1)[:, :samples]
 
 

@@ -18,7 +18,7 @@ class RecordedNoise(UtteranceAugmentation):
     Args:
         source: see `Recordings`.
         kinds: see `Recordings`.
-        snr_db: range of the ratio of the window's RMS to that of the noise, in dB.
+        snr_db: range of the ratio of the window's RMS, pauses included, to that of the noise, in dB.
         p: see `UtteranceAugmentation`.
 
     Raises:

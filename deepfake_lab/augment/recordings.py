@@ -82,6 +82,8 @@ class Recordings:
 def _read(place: _Place, draw: np.random.Generator) -> audio.Wave:
     """One channel, drawn: the mean of several microphones is what none of them heard."""
     samples, sample_rate = audio.read(place.path, place.start, place.frames)
+    if not samples.size or not np.isfinite(samples).all():
+        raise LabError(f"augment: {place.path}: has no samples from {place.start} on, or NaN. Remove or replace it.")
     channel = int(draw.integers(samples.shape[1]))
     return audio.resample(np.ascontiguousarray(samples[:, channel]), sample_rate)
 

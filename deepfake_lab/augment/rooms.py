@@ -90,7 +90,8 @@ def reverberant(wave: Wave, response: Wave) -> Wave:
     """Convolves a waveform ``(T,)`` with an impulse response, of which nothing before its peak counts."""
     direct = int(np.argmax(np.abs(response)))
     echoes = fftconvolve(wave, response[direct : direct + len(wave)])[: len(wave)]
-    return np.asarray(echoes * (rms(wave) / max(rms(echoes), 1e-12)), np.float32)
+    level = rms(echoes)
+    return np.asarray(echoes * (rms(wave) / level), np.float32) if level else wave  # a silent response is no room
 
 
 def simulated(draw: np.random.Generator, t60_s: Range) -> Wave:

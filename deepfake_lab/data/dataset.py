@@ -23,7 +23,7 @@ Crop = Literal["random", "first", "center"]
 Augment = Callable[[audio.Wave, np.random.Generator], audio.Wave]
 """Disturbs a window ``(T,)``, which it must not write into, by what it draws."""
 
-_AUGMENT = 1  # tells draws of augmentations from those of crops, which are the same with and without them
+_CROP, _AUGMENT = 0, 1  # what draws are for: crops are the same with and without augmentations
 _AGAIN = "Replace the file, or prepare the corpus again with force=true."
 
 
@@ -45,9 +45,9 @@ class UtteranceDataset(Dataset[Trial]):
         crop: which part of a longer utterance to take.
         padding: how a shorter one fills the window; see `deepfake_lab.audio.fit_length`.
         trim: leave out the quiet edges first.
-        seed: of random crops, which depend on seed, epoch and row alone.
+        seed: of random crops, which depend on seed and `Draw` alone.
         cache: decoded copies of the manifest's utterances, read in place of the files.
-        augment: what is done to each window, one after another; it too depends on seed, epoch and row alone.
+        augment: what is done to each window, one after another; it too depends on seed and `Draw` alone.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class UtteranceDataset(Dataset[Trial]):
 
     def _read(self, draw: Draw) -> audio.Wave:
         """The window of one utterance ``(T,)``."""
-        row, _ = draw
+        row = draw.row
         begin, frames, rate = int(self._begin[row]), int(self._length[row]), int(self._rate[row])
         window = math.ceil(self.window_s * rate)
         if frames > window:
@@ -114,7 +114,7 @@ class UtteranceDataset(Dataset[Trial]):
 
     def _augmented(self, wave: audio.Wave, draw: Draw) -> audio.Wave:
         if self.augment:
-            random = np.random.default_rng([self.seed, draw.epoch, draw.row, _AUGMENT])
+            random = self._random(draw, _AUGMENT)
             for augment in self.augment:
                 wave = augment(wave, random)
         return wave
@@ -122,8 +122,11 @@ class UtteranceDataset(Dataset[Trial]):
     def _offset(self, draw: Draw, most: int) -> int:
         """How far into a longer utterance the window begins: at most `most` samples."""
         if self.crop == "random":
-            return int(np.random.default_rng([self.seed, draw.epoch, draw.row]).integers(most + 1))
+            return int(self._random(draw, _CROP).integers(most + 1))
         return most // 2 if self.crop == "center" else 0
+
+    def _random(self, draw: Draw, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, draw.epoch, draw.row, 2 * draw.visit + purpose])
 
 
 def _one_chunk(table: pa.Table, name: str) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -16,10 +17,17 @@ Balance: TypeAlias = Literal["none", "class", "attack", "domain"]
 
 
 class Draw(NamedTuple):
-    """One visit to an utterance: its row, and the epoch that seeds the visit's random choices."""
+    """One visit to an utterance: its row, and what seeds the visit's random choices with it.
+
+    Attributes:
+        row: of the utterance.
+        epoch: in which it is drawn.
+        visit: how often it has been drawn in this epoch before, so that no two visits are the same.
+    """
 
     row: int
     epoch: int
+    visit: int = 0
 
 
 class EpochSampler(Sampler[Draw]):
@@ -57,7 +65,10 @@ class EpochSampler(Sampler[Draw]):
                 random.shuffle(rows)
             else:
                 rows = random.choice(self.size, self.size, p=self.shares)
-        return (Draw(int(row), self.epoch) for row in rows)
+        visits = Counter[int]()
+        for row in rows.tolist():
+            yield Draw(row, self.epoch, visits[row])
+            visits[row] += 1
 
 
 def draw_shares(

@@ -69,7 +69,7 @@ class SupervisedContrastive(DetectionLoss):
     @property
     def constant_loss(self) -> float:
         """The score's, and what it costs when all others of a batch look alike."""
-        return self.classification.constant_loss + self.weight * math.log(float(self.rows) - 1)
+        return self.classification.constant_loss + self.weight * math.log(max(float(self.rows) - 1, 1))
 
 
 def supervised_contrastive(projection: Tensor, label: Tensor, temperature: float) -> Tensor:

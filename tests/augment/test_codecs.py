@@ -116,6 +116,7 @@ def test_null_takes_all_that_is_available():
 def test_what_cannot_be_coded_is_refused(speech, monkeypatch, tmp_path):
     for broken, message in [
         ({"codecs": ["mp3", "mp4"]}, r"codec 'mp4' is not known\. Choose from opus_wb, .*gsm"),
+        ({"codecs": ["encodec"]}, "codec 'encodec' is a neural network"),
         ({"codecs": []}, r"codecs=\[\]"),
         ({"p": 1.5}, r"p=1\.5"),
     ]:

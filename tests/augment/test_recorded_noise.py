@@ -58,3 +58,9 @@ def test_of_a_collection_the_train_split_alone_and_the_wanted_kinds(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(LabError, match="holds no audio file"):
         RecordedNoise(tmp_path)
+
+
+def test_a_recording_that_is_none_is_named(tmp_path, voice):
+    soundfile.write(tmp_path / "broken.wav", np.full(100, np.nan), 16_000, subtype="FLOAT")
+    with pytest.raises(LabError, match=r"broken\.wav: has no samples from \d+ on, or NaN"):
+        RecordedNoise(tmp_path, p=1)(voice.numpy(), np.random.default_rng(0))

@@ -34,6 +34,10 @@ def test_windows_shorter_and_longer_than_the_response(voice, samples):
     assert reverberant(voice.numpy()[:samples], response).shape == (samples,)
 
 
+def test_a_silent_response_does_not_silence_speech(voice):
+    np.testing.assert_array_equal(reverberant(voice.numpy(), np.zeros(500, np.float32)), voice.numpy())
+
+
 @pytest.mark.parametrize("t60_s", [0.15, 0.3, 0.6])
 def test_simulated_rooms_reverberate_as_long_as_drawn(t60_s):
     draw = np.random.default_rng(1)

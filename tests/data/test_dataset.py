@@ -152,9 +152,9 @@ class TestConfiguration:
 
 
 class TestAugmentation:
-    def added(self, manifest, row=1, epoch=3, seed=7):
+    def added(self, manifest, row=1, epoch=3, visit=0, seed=7):
         """Window of a trial, and what was added to it."""
-        wave = UtteranceDataset(manifest, 0.1, crop="random", seed=seed, augment=[hiss])[Draw(row, epoch)].wave
+        wave = UtteranceDataset(manifest, 0.1, crop="random", seed=seed, augment=[hiss])[Draw(row, epoch, visit)].wave
         return wave.round(), wave - wave.round()
 
     def test_depends_on_seed_epoch_and_row_alone_and_neither_on_the_crop_nor_on_the_class(self, ramp):
@@ -164,7 +164,7 @@ class TestAugmentation:
         other_class = ramp.table.set_column(column, "label", pa.array([1, 0, 1, 0, 1], pa.int8()))
         for manifest in (ramp, Manifest(other_class, ramp.root, "ramp")):
             np.testing.assert_array_equal(self.added(manifest)[1], noise)
-        for changed in ({"row": 0}, {"epoch": 4}, {"seed": 8}):
+        for changed in ({"row": 0}, {"epoch": 4}, {"visit": 1}, {"seed": 8}):
             assert abs(np.corrcoef(self.added(ramp, **changed)[1], noise)[0, 1]) < 0.2
 
     def test_is_done_in_order(self, ramp):
@@ -203,6 +203,13 @@ class TestOrder:
 
         assert order(1, 2) == order(1, 2)
         assert order(1, 2) != order(2, 2)
+
+    def test_visits_are_counted_within_an_epoch(self):
+        sampler = EpochSampler(3, 1, shuffle=True, shares=np.array([0.5, 0.5, 0]))
+        for epoch in (0, 1):
+            sampler.set_epoch(epoch)
+            assert len(set(sampler)) == 3
+            assert {draw.visit for draw in sampler} >= {0, 1}
 
     def test_evaluation_keeps_the_manifests(self):
         assert [draw.row for draw in EpochSampler(7, seed=3, shuffle=False)] == list(range(7))

@@ -99,6 +99,8 @@ def test_joined_by_weight_and_measured_on_training_batches(terms):
     assert float(found["contrastive"]) == pytest.approx(0.3 * -math.log(alike / (3 * alike + 4 * other)))
     terms(loss.eval(), label[:3], projection=views[:3])
     assert loss.constant_loss == pytest.approx(math.log(2) + 0.3 * math.log(7))
+    terms(loss.train(), label[:1], projection=views[:1])
+    assert loss.constant_loss == pytest.approx(math.log(2)), "one row has no others"
 
 
 @pytest.mark.parametrize(

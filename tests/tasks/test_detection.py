@@ -6,11 +6,11 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from deepfake_lab.augment.codecs import RandomCodec
 from deepfake_lab.augment.level import Gain, Polarity
 from deepfake_lab.augment.mixup import Mixup
 from deepfake_lab.augment.noise import ColouredNoise
 from deepfake_lab.augment.spec_augment import SpecAugment
-from deepfake_lab.augment.speed import SpeedPerturbation
 from deepfake_lab.data.corpora.toy import Toy
 from deepfake_lab.data.module import CorpusDataModule
 from deepfake_lab.frontends.mel import Mel
@@ -134,8 +134,8 @@ def test_views_are_augmented_each_and_count_once(batch):
 
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
     def fit(epochs, start=None):
-        speed = {"speed": SpeedPerturbation(p=0.5)}
-        data = CorpusDataModule(Toy(tmp_path / "toy"), window_s=0.2, batch_size=8, num_workers=0, augment=speed)
+        codec = {"codec": RandomCodec(p=0.5, codecs=["mulaw", "alaw"])}
+        data = CorpusDataModule(Toy(tmp_path / "toy"), window_s=0.2, batch_size=8, num_workers=0, augment=codec)
         task = make(augment=augmentations(), augment_features=SpecAugment(), mixup=Mixup())
         trainer = pl.Trainer(
             max_epochs=epochs,
