@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,12 +12,70 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from deepfake_lab.synthesis.neural.generator import Generator, LogMel
-from deepfake_lab.types import LabError
+from deepfake_lab.types import SAMPLE_RATE, LabError
 
 Activation = Literal["leaky_relu", "snake"]
 
 
-class HifiGan(Generator):
+class Upsampler(Generator):
+    """Brings the frames of a mel spectrogram by steps to the rate of samples, or near it.
+
+    Args:
+        n_mels: bands of the mel spectrogram.
+        n_fft: window of the mel spectrogram, in samples.
+        factors: of upsampling.
+        channels: before the first step; each halves them.
+        residual_kernels: width of the convolutions of each parallel stack.
+        dilations: of the convolutions in a stack, one after another.
+        activation: "leaky_relu" or "snake".
+        rate: at which it works, in Hz.
+        outputs: numbers that each column in the end has.
+        samples: that each column stands for; with the product of the factors they make the hop, an even number.
+
+    Raises:
+        LabError: the factors make an odd hop, or the channels cannot be halved as often.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_mels: int,
+        n_fft: int,
+        factors: Sequence[int],
+        channels: int,
+        residual_kernels: Sequence[int],
+        dilations: Sequence[int],
+        activation: Activation,
+        rate: int,
+        outputs: int,
+        samples: int,
+    ) -> None:
+        hop = math.prod(factors) * samples
+        if hop % 2 or channels % 2 ** len(factors):
+            what = f"a hop of {hop} samples, {channels} channels halved {len(factors)} times"
+            raise LabError(f"vocoder.factors={list(factors)}: {what}. The hop must be even, the channels whole.")
+        super().__init__(LogMel(n_mels, n_fft, hop, rate))
+        self.first = weight_norm(nn.Conv1d(n_mels, channels, 7, padding=3))
+        steps: list[nn.Module] = []
+        for factor in factors:
+            steps += [_activation(activation, channels), _upsampling(channels, factor)]
+            channels //= 2
+            steps.append(_Residual(channels, residual_kernels, dilations, activation))
+        self.steps = nn.Sequential(*steps)
+        self.last = weight_norm(nn.Conv1d(channels, outputs, 7, padding=3))
+        self.activation = _activation(activation, channels)
+
+    def generate(self, features: Tensor) -> Tensor:
+        """See `Generator.generate`."""
+        wave = self.joined(self.last(self.activation(self.steps(self.first(features)))))
+        return wave[..., self.hop // 2 : -self.hop // 2]  # each frame has become the samples around its centre
+
+    @abstractmethod
+    def joined(self, columns: Tensor) -> Tensor:
+        """Waveforms ``(B, N * samples)`` of columns ``(B, outputs, N)``."""
+
+
+class HifiGan(Upsampler):
     """Brings the frames of a mel spectrogram to the rate of samples by steps.
 
     MelGAN (Kumar et al., NeurIPS 2019) has one residual stack after each step, HiFi-GAN (Kong et al., NeurIPS 2020) the
@@ -31,6 +90,7 @@ class HifiGan(Generator):
         residual_kernels: width of the convolutions of each parallel stack.
         dilations: of the convolutions in a stack, one after another.
         activation: "leaky_relu" or "snake".
+        rate: at which it works, in Hz.
 
     Raises:
         LabError: the factors make an odd hop, or the channels cannot be halved as often.
@@ -46,27 +106,24 @@ class HifiGan(Generator):
         residual_kernels: Sequence[int] = (3, 7),
         dilations: Sequence[int] = (1, 3, 5),
         activation: Activation = "leaky_relu",
+        rate: int = SAMPLE_RATE,
     ) -> None:
-        hop = math.prod(factors)
-        if hop % 2 or channels % 2 ** len(factors):
-            what = f"a hop of {hop} samples, {channels} channels halved {len(factors)} times"
-            raise LabError(f"vocoder.factors={list(factors)}: {what}. The hop must be even, the channels whole.")
-        super().__init__(LogMel(n_mels, n_fft, hop))
-        self.first = weight_norm(nn.Conv1d(n_mels, channels, 7, padding=3))
-        steps: list[nn.Module] = []
-        for factor in factors:
-            steps += [_activation(activation, channels), _upsampling(channels, factor)]
-            channels //= 2
-            steps.append(_Residual(channels, residual_kernels, dilations, activation))
-        self.steps = nn.Sequential(*steps)
-        self.last = weight_norm(nn.Conv1d(channels, 1, 7, padding=3))
-        self.activation = _activation(activation, channels)
+        super().__init__(
+            n_mels=n_mels,
+            n_fft=n_fft,
+            factors=factors,
+            channels=channels,
+            residual_kernels=residual_kernels,
+            dilations=dilations,
+            activation=activation,
+            rate=rate,
+            outputs=1,
+            samples=1,
+        )
 
-    def generate(self, features: Tensor) -> Tensor:
-        """See `Generator.generate`."""
-        hidden = self.activation(self.steps(self.first(features)))
-        wave = torch.tanh(self.last(hidden)).squeeze(1)
-        return wave[..., self.hop // 2 : -self.hop // 2]  # each frame has become the samples around its centre
+    def joined(self, columns: Tensor) -> Tensor:
+        """See `Upsampler.joined`."""
+        return torch.tanh(columns).squeeze(1)
 
 
 class _Residual(nn.Module):

@@ -29,6 +29,7 @@ class SourceFilter(Generator):
         width: channels of the network.
         layers: number of its blocks.
         expansion: how many times wider a block is inside.
+        rate: at which it works, in Hz.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class SourceFilter(Generator):
         width: int = 128,
         layers: int = 4,
         expansion: int = 3,
+        rate: int = SAMPLE_RATE,
     ) -> None:
-        super().__init__(LogMel(n_mels, n_fft, hop))
+        super().__init__(LogMel(n_mels, n_fft, hop, rate))
         self.network = ConvNeXt(n_mels + 2, width, layers, expansion, 3 * (n_fft // 2 + 1))
         with torch.no_grad():
             self.network.head.bias.fill_(-3.0)  # excitations have the power 1, speech about e^-6
@@ -49,7 +51,7 @@ class SourceFilter(Generator):
 
     def analyse(self, wave: Tensor) -> Tensor:
         """Log-mel spectrogram and, last, the fundamental frequency in Hz; see `Generator.analyse`."""
-        return torch.cat([self.mel(wave), fundamental(wave, self.hop).unsqueeze(1)], dim=1)
+        return torch.cat([self.mel(wave), fundamental(wave, self.hop, self.mel.rate).unsqueeze(1)], dim=1)
 
     def generate(self, features: Tensor) -> Tensor:
         """See `Generator.generate`."""
@@ -57,7 +59,7 @@ class SourceFilter(Generator):
         voiced = (pitch > 0).float()
         height = torch.log(pitch.clamp(min=1) / 150) * voiced
         log_harmonic, phase, log_noise = self.network(torch.cat([mel, voiced, height], dim=1)).chunk(3, dim=1)
-        harmonics = harmonic_source(pitch.squeeze(1), self.hop)
+        harmonics = harmonic_source(pitch.squeeze(1), self.hop, self.mel.rate)
         noise = torch.randn_like(harmonics)
         spectrum = self._spectrum(harmonics) * torch.polar(log_harmonic.exp().clamp(max=LOUDEST), phase)
         spectrum = spectrum + self._spectrum(noise) * log_noise.exp().clamp(max=LOUDEST)
@@ -69,18 +71,19 @@ class SourceFilter(Generator):
         )
 
 
-def harmonic_source(pitch: Tensor, hop: int) -> Tensor:
+def harmonic_source(pitch: Tensor, hop: int, rate: int = SAMPLE_RATE) -> Tensor:
     """Cosines at all multiples of the fundamental frequency below 8 kHz, of the power 1 together.
 
     Args:
         pitch: fundamental frequency in Hz ``(B, L + 1)``, 0 where there is none.
         hop: samples from one frame to the next.
+        rate: of the samples, in Hz.
 
     Returns:
         Waveforms ``(B, L * hop)``, silent where there is no fundamental.
     """
     nearest = functional.pad(pitch.repeat_interleave(hop, dim=-1), (-(hop // 2), -(hop - hop // 2)))
-    phase = torch.cumsum(nearest.double() / SAMPLE_RATE, dim=-1).frac().mul(2 * math.pi).float()
+    phase = torch.cumsum(nearest.double() / rate, dim=-1).frac().mul(2 * math.pi).float()
     number = torch.floor(SAMPLE_RATE / 2 / nearest.clamp(min=1.0))
     below = torch.sin(phase / 2)
     # the sum of cos(k phase) for k from 1 to n is (sin((n + 1/2) phase) / sin(phase / 2) - 1) / 2 (Dirichlet's kernel)

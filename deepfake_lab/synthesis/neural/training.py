@@ -62,7 +62,7 @@ class Training:
         self.device = generator.mel.window.device
         self.discriminator = None if discriminator is None else discriminator.to(self.device)
         self.adversarial_from = adversarial_from
-        self.weights = {"stft": 1.0, "adversarial": adversarial_weight, "features": feature_weight}
+        self.weights = {"adversarial": adversarial_weight, "features": feature_weight}
         self.gain_db = gain_db
         self.seed = seed
         self.steps = 0
@@ -84,15 +84,14 @@ class Training:
         draw = np.random.default_rng([self.seed, self.steps])
         torch.manual_seed(int(draw.integers(2**31)))
         original = self._levelled(segments.to(self.device), draw)
-        copied = self.generator(original)
-        terms = {"stft": self.loss(copied, original)}
+        copied, terms = self.generator.objective(original, self.loss)
         judge = self.discriminator if self.steps >= self.adversarial_from else None
         if judge is not None:
             real: Judgement = judge(original)
             with _frozen(judge):
                 made: Judgement = judge(copied)
             terms |= {"adversarial": adversarial_loss(made), "features": feature_loss(real, made)}
-        self._descend(0, torch.stack([self.weights[name] * term for name, term in terms.items()]).sum())
+        self._descend(0, torch.stack([self.weights.get(name, 1.0) * term for name, term in terms.items()]).sum())
         if judge is not None:
             terms["discriminator"] = discriminator_loss(real, judge(copied.detach()))
             self._descend(1, terms["discriminator"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ _LEVEL = 0.05  # RMS at which a generator hears speech, -26 dB: amid what it was
 _PIECE, _OVERLAP = 320_000, 25_600  # samples; so much at a time bounds the memory, and is a multiple of usual hops
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NeuralVocoder(Vocoder):
     """Copies speech with a network that `python -m deepfake_lab.synthesize stage=train` has trained.
 
@@ -38,6 +39,12 @@ class NeuralVocoder(Vocoder):
 
     weights: str
     families: ClassVar[tuple[str, ...]] = ("neural",)
+
+    def __repr__(self) -> str:
+        """Says which weights these are, so that copies by other weights of the same name are told apart."""
+        path = Path(self.weights)
+        digest = _digest(path, path.stat().st_mtime_ns) if path.is_file() else None
+        return f"NeuralVocoder(weights={self.weights!r}, sha256={digest!r})"
 
     def missing(self) -> str:
         """See `System.missing`."""
@@ -82,7 +89,13 @@ def _copy(generator: Generator, wave: Tensor) -> npt.NDArray[np.float64]:
     return copied / weight
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
+def _digest(weights: Path, changed_ns: int) -> str:
+    """Beginning of the digest of a file, computed anew when the file has changed."""
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=32)
 def _generator(weights: str, changed_ns: int) -> Generator:
     """The network of a file, loaded anew when the file has changed."""
     from deepfake_lab.synthesis.neural.weights import load_generator

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from deepfake_lab.synthesis.neural.convnext import ConvNeXt
 from deepfake_lab.synthesis.neural.generator import Generator, LogMel
+from deepfake_lab.types import SAMPLE_RATE
 
 LOUDEST = 100.0
 """Largest magnitude that a bin of a spectrum gets, so that no exponential runs away."""
@@ -22,6 +23,7 @@ class Vocos(Generator):
         width: channels of the blocks.
         layers: number of blocks.
         expansion: how many times wider a block is inside.
+        rate: at which it works, in Hz.
     """
 
     def __init__(
@@ -33,8 +35,9 @@ class Vocos(Generator):
         width: int = 192,
         layers: int = 5,
         expansion: int = 3,
+        rate: int = SAMPLE_RATE,
     ) -> None:
-        super().__init__(LogMel(n_mels, n_fft, hop))
+        super().__init__(LogMel(n_mels, n_fft, hop, rate))
         self.network = ConvNeXt(n_mels, width, layers, expansion, n_fft + 2)
 
     def generate(self, features: Tensor) -> Tensor:

@@ -10,8 +10,12 @@ from torchaudio.functional import melscale_fbanks
 from deepfake_lab.config import CONF
 from deepfake_lab.synthesis.neural.generator import LogMel
 from deepfake_lab.synthesis.neural.hifigan import HifiGan
+from deepfake_lab.synthesis.neural.multiband import FilterBank
 from deepfake_lab.synthesis.neural.pitch import fundamental
+from deepfake_lab.synthesis.neural.pwg import ParallelWaveGan
 from deepfake_lab.synthesis.neural.source_filter import harmonic_source
+from deepfake_lab.synthesis.neural.vocos import Vocos
+from deepfake_lab.synthesis.neural.wavegrad import WaveGrad
 from deepfake_lab.types import LabError
 
 NAMES = sorted(path.stem for path in CONF.glob("vocoder/*.yaml"))
@@ -22,7 +26,7 @@ RATE = 16_000
 def made():
     """Each generator in its default size, untrained."""
     torch.manual_seed(0)
-    return {name: hydra.utils.instantiate(OmegaConf.load(CONF / f"vocoder/{name}.yaml")) for name in NAMES}
+    return {name: hydra.utils.instantiate(OmegaConf.load(CONF / f"vocoder/{name}.yaml").vocoder) for name in NAMES}
 
 
 def tone(hertz, samples=4000):
@@ -65,10 +69,68 @@ def test_odd_factors_keep_the_length_too(factors):
     assert generator(torch.zeros(1, 1001)).shape == (1, 1001)
 
 
-@pytest.mark.parametrize("settings", [{"factors": [3, 5]}, {"channels": 12}, {"n_fft": 256}, {"n_mels": 400}])
+@pytest.mark.parametrize("rate", [22050, 24000])
+def test_speech_passes_through_another_rate_with_its_band_and_its_time(rate):
+    generator = Vocos(n_mels=16, width=8, layers=1, rate=rate)
+    wave = sum(torch.cos(2 * torch.pi * hertz / RATE * torch.arange(8001)) for hertz in (100, 3000, 7700))[None]
+    there = generator.heard(wave)
+    assert there.shape[-1] - 256 < 8001 * rate / RATE <= there.shape[-1]
+    assert (generator.returned(there, 8001) - wave)[:, 200:-200].abs().max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "settings", [{"factors": [3, 5]}, {"channels": 12}, {"n_fft": 256}, {"n_mels": 400}, {"rate": 8000}]
+)
 def test_sizes_that_do_not_fit_are_refused(settings):
     with pytest.raises(LabError, match=rf"vocoder\.({next(iter(settings))}|factors)="):
         HifiGan(**settings)
+
+
+@pytest.mark.parametrize("kind", [ParallelWaveGan, WaveGrad])
+@pytest.mark.parametrize("fold", [3, 6, 512])
+def test_samples_that_cannot_be_folded_are_refused(kind, fold):
+    with pytest.raises(LabError, match=rf"vocoder\.fold={fold}: must .* hop of 256"):
+        kind(fold=fold)
+
+
+@pytest.mark.parametrize("bands", [2, 4])
+def test_a_filter_bank_joins_what_its_analysis_has_split(bands):
+    bank = FilterBank(bands)
+    half = bank.filters.shape[-1] // 2
+    wave = torch.randn(1, 1, 800, generator=torch.Generator().manual_seed(0))
+    split = torch.nn.functional.conv1d(wave, bank.filters, stride=bands, padding=half)
+    error = (bank(split) - wave[0])[:, 2 * half : -2 * half]
+    assert error.square().mean() < 1e-4
+    tones = [torch.cos(torch.pi * (band + 0.5) / bands * torch.arange(800.0)) for band in range(bands)]
+    power = torch.nn.functional.conv1d(torch.stack(tones)[:, None], bank.filters, stride=bands).square().mean(dim=-1)
+    assert power.argmax(dim=1).tolist() == list(range(bands))
+
+
+def test_denoising_ends_at_the_waveform_that_each_step_foretells(monkeypatch):
+    generator = WaveGrad(width=8, channels=8, layers=1)
+    wave = tone(150.0, 1024)
+    features = generator.analyse(wave)
+    level = generator._level(features)
+    angles, powers = [], []
+
+    def velocity(noisy, angle, _):
+        angles.append(float(angle))
+        powers.append(float((noisy - torch.cos(angle) * wave / level).square().mean()))
+        noise = (noisy - torch.cos(angle) * wave / level) / torch.sin(angle)
+        return torch.cos(angle) * noise - torch.sin(angle) * wave / level
+
+    monkeypatch.setattr(generator, "_velocity", velocity)
+    np.testing.assert_allclose(generator.generate(features), wave, atol=1e-5)
+    assert angles == pytest.approx(np.pi / 2 * np.linspace(1, 1 / 6, 6))
+    assert powers == pytest.approx(np.sin(angles) ** 2, rel=0.2)  # each step meets the noise that it is told of
+
+
+@pytest.mark.parametrize("rate", [16_000, 24_000])
+def test_the_level_of_noise_is_read_from_its_mel_spectrogram(rate):
+    mel = LogMel(80, 1024, 256, rate)
+    wave = 0.1 * torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
+    heard = 0.1 * np.sqrt(RATE / rate)  # filters end at 8 kHz
+    assert float(mel.level(mel(wave))[..., 4:-4].mean()) == pytest.approx(heard, rel=0.15)
 
 
 def test_log_mel_agrees_with_independent_arithmetic():

@@ -12,9 +12,11 @@ from deepfake_lab.synthesis.neural.losses import (
     discriminator_loss,
     feature_loss,
 )
+from deepfake_lab.synthesis.neural.pwg import ParallelWaveGan
 from deepfake_lab.synthesis.neural.source_filter import SourceFilter
 from deepfake_lab.synthesis.neural.training import Training
 from deepfake_lab.synthesis.neural.vocos import Vocos
+from deepfake_lab.synthesis.neural.wavegrad import WaveGrad
 from deepfake_lab.types import LabError
 
 RESOLUTIONS = [[256, 64, 200], [128, 32, 128]]
@@ -72,13 +74,16 @@ def test_adversarial_losses_are_least_squares():
     assert float(feature_loss(real, made)) == pytest.approx((1.5 + 0.5) / 2)
 
 
-def test_a_few_dozen_steps_lower_the_loss(begin):
-    training = begin(adversarial_from=1000, learning_rate=1e-2)
+@pytest.mark.parametrize("kind", [Vocos, ParallelWaveGan, WaveGrad])
+def test_a_few_dozen_steps_lower_the_loss(begin, kind):
+    training = begin(kind=kind, adversarial_from=1000, learning_rate=1e-2)
     for wave in batches(40):
         training.step(wave)
     losses = [terms["stft"] for terms in training.history]
-    assert max(losses[-5:]) < 0.7 * min(losses[:3])
-    assert all(set(terms) == {"stft"} for terms in training.history)
+    share = 0.85 if kind is WaveGrad else 0.7  # noise levels of a diffusion differ from step to step
+    assert np.mean(losses[-5:]) < share * np.mean(losses[:3])
+    own = {"velocity"} if kind is WaveGrad else set()
+    assert all(set(terms) == {"stft"} | own for terms in training.history)
 
 
 def test_both_sides_learn_from_the_step_on_that_is_asked_for(begin):

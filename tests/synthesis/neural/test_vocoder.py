@@ -12,19 +12,22 @@ from deepfake_lab.synthesis.neural import vocoder as module
 from deepfake_lab.synthesis.neural.hifigan import HifiGan
 from deepfake_lab.synthesis.neural.source_filter import SourceFilter
 from deepfake_lab.synthesis.neural.vocoder import NeuralVocoder
+from deepfake_lab.synthesis.neural.wavegrad import WaveGrad
 from deepfake_lab.synthesis.neural.weights import load_generator, packed
 from deepfake_lab.types import LabError
 
 KINDS = {
     HifiGan: {"n_mels": 16, "n_fft": 256, "factors": [8, 8], "channels": 8, "residual_kernels": [3]},
     SourceFilter: {"n_mels": 16, "n_fft": 256, "hop": 64, "width": 16, "layers": 1},
+    WaveGrad: {"n_mels": 16, "n_fft": 256, "hop": 64, "width": 16, "channels": 8, "layers": 1},
 }
 
 
-def saved(kind, path):
+def saved(kind, path, rate=16_000):
     torch.manual_seed(0)
-    config = {"_target_": f"{kind.__module__}.{kind.__name__}", **KINDS[kind]}
-    torch.save(packed(kind(**KINDS[kind]), config, {}), path)
+    settings = {**KINDS[kind], "rate": rate}
+    config = {"_target_": f"{kind.__module__}.{kind.__name__}", **settings}
+    torch.save(packed(kind(**settings), config, {}), path)
     return NeuralVocoder(str(path))
 
 
@@ -56,8 +59,9 @@ def test_copies_depend_on_wave_and_seed_alone(vocoder, wave):
     np.testing.assert_allclose(louder, 2 * first, atol=1e-5)
 
 
-def test_copies_are_aligned_wherever_the_grid_begins(tmp_path):
-    vocoder = saved(SourceFilter, tmp_path / "tiny.ckpt")
+@pytest.mark.parametrize("rate", [16_000, 22_050])
+def test_copies_are_aligned_wherever_the_grid_begins(tmp_path, rate):
+    vocoder = saved(SourceFilter, tmp_path / "tiny.ckpt", rate)
     wave = 0.1 * np.random.default_rng(0).standard_normal(4000).astype(np.float32)
     other = wave.copy()
     other[1990:2011] = -wave[1990:2011]  # nothing else changes, not even the level
@@ -90,10 +94,14 @@ def test_missing_weights_name_the_command_that_trains_them(tmp_path):
         NeuralVocoder(str(path)).vocode(np.zeros(10, np.float32), 0)
 
 
-def test_new_weights_under_an_old_name_are_heard(tmp_path, wave):
+def test_new_weights_under_an_old_name_are_heard_and_told(tmp_path, wave):
     path = tmp_path / "x.ckpt"
-    before = saved(HifiGan, path).vocode(wave, 0)
-    assert not np.array_equal(saved(SourceFilter, path).vocode(wave, 0), before)
+    absent = repr(NeuralVocoder(str(path)))
+    first = saved(HifiGan, path)
+    before, told = first.vocode(wave, 0), repr(first)
+    second = saved(SourceFilter, path)
+    assert not np.array_equal(second.vocode(wave, 0), before)
+    assert len({absent, told, repr(second)}) == 3
 
 
 class _Evil:
