@@ -1,4 +1,4 @@
-"""Makes five KB-sized packages in the layout of Debian's asterisk-core-sounds-*-g722, traps included."""
+"""Makes KB-sized packages in the layouts of those that openprompts reads, traps included."""
 
 import hashlib
 import shutil
@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
 from deepfake_lab.data.corpora.openprompts import OpenPrompts
 from deepfake_lab.synthesis.espeak import Espeak
@@ -65,6 +67,34 @@ def make(folder: Path) -> Path:
         notice.parent.mkdir(parents=True)
         notice.write_text("License: CC-BY-SA-3.0\n")
     return folder
+
+
+WIDE = {  # seconds, rate
+    "tuxpaint-stamps-default/usr/share/tuxpaint/stamps": {
+        "animals/cat_desc_be.ogg": (1.6, 44_100),
+        "animals/cat_desc_ru.ogg": (1.6, 44_100),
+        "animals/cat.ogg": (1.5, 44_100),  # it mews
+        "animals/cat_desc_ca.ogg": (1.5, 8_000),
+        "animals/cat_desc_da.ogg": (0.6, 44_100),
+    },
+    "ktuberling-data/usr/share/ktuberling/sounds": {"da/hat.ogg": (1.4, 44_100), "uk/hat.wav": (1.4, 48_000)},
+    "hedgewars-data/usr/share/games/hedgewars/Data/Sounds/voices": {
+        "British/Amazing.ogg": (1.5, 44_100),
+        "British/Laugh.ogg": (1.5, 44_100),
+        "Robot/Amazing.ogg": (1.5, 44_100),
+    },
+}
+
+
+def make_wide(folder: Path) -> None:
+    """Adds unpacked trees of the packages with other speech than telephone prompts."""
+    for seed, (sounds, files) in enumerate(WIDE.items()):
+        for number, (name, (seconds, rate)) in enumerate(files.items(), start=10 * seed):
+            path = folder / sounds / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, soxr.resample(speech(seconds, 150 + number, number), RATE, rate), rate)
+    stamps = folder / "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
+    shutil.copy(stamps / "animals/cat_desc_be.ogg", stamps / "animals/tomcat_desc_be.ogg")
 
 
 def make_debs(folder: Path, trees: Path) -> Path:

@@ -1,50 +1,60 @@
-"""openprompts: human telephone prompts from Debian packages against synthetic speech made from them and from text.
+"""openprompts: human speech from Debian packages against synthetic speech made from it and from text.
 
-Anybody can rebuild it without registration. Bona fide prompts are split by speaker; beside each stands one spoof:
+Anybody can rebuild it without registration. Bona fide recordings are split by speaker; beside each stands one spoof:
 a vocoder's copy of it, or a sentence spoken by a text-to-speech system. Everything else is alike for both classes.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import filelock
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfake_lab.data.corpora import openprompts_packages as packages
-from deepfake_lab.data.corpora.openprompts_audio import Piece
-from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, TextToSpeech, Vocoder, plan
+from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, TextToSpeech, Vocoder, fake_spans
+from deepfake_lab.data.corpora.openprompts_packages import find_prompts
+from deepfake_lab.data.corpora.openprompts_plan import Plan, plan
+from deepfake_lab.data.corpora.openprompts_voices import COLLECTIONS, TELEPHONE_VOICES, WIDE_VOICES, Voice, notice
 from deepfake_lab.data.corpora.openprompts_workers import Workers
 from deepfake_lab.data.corpus import Corpus
-from deepfake_lab.data.files import whole
 from deepfake_lab.data.inspection import inspect
 from deepfake_lab.data.manifest import NO_ATTACK, Finding, Manifest
 from deepfake_lab.data.release import check_names
 from deepfake_lab.data.workers import say
-from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, LabError, Split
+from deepfake_lab.types import BONAFIDE, SAMPLE_RATE, SPLITS, SPOOF, LabError, Split
 
-_RECIPE: Final = 2  # raise it when the same configuration comes to mean other bytes
-_MOST_PROMPTS: Final[dict[str, int | None]] = {"small": 210, "full": None}
-_NOT_SPEECH: Final = frozenset({"ascending-2tone", "beep", "beeperr", "descending-2tone", "tt-monkeys"})
-_SHORTEST_PROMPT_S: Final = 1.5
+
+class _Preset(NamedTuple):
+    """Which recordings there are, and how they are chosen; `most` is that of `plan`."""
+
+    recipe: int  # raise it when the same configuration comes to mean other bytes
+    voices: tuple[Voice, ...]
+    most: int | None
+
+
+_PRESETS: Final = {
+    "small": _Preset(2, TELEPHONE_VOICES, 210),
+    "full": _Preset(3, (*TELEPHONE_VOICES, *WIDE_VOICES), None),
+}
 
 
 class OpenPrompts(Corpus):
-    """Voice prompts of five languages, and one spoof beside each.
+    """Human speech of many voices, and one spoof beside each clip.
 
     Args:
         root: folder that everything goes to.
-        preset: "small" takes the first piece of up to 210 prompts a language, "full" all pieces of all prompts.
+        preset: "small" takes the first piece of up to 210 telephone prompts a language, "full" all pieces of all
+            recordings of all voices.
         packages_dir: folder with the packages or their unpacked trees; None fetches them with apt.
         seed: same seed, same corpus, byte for byte.
         workers: processes; 0 takes one a core, eight at most.
-        systems: synthesis systems by name; the name is the attack's.
+        systems: synthesis systems by name; the name is the attack's. Without any, all clips are bona fide.
         splits: names of the systems that occur in each split of "small".
         full_splits: the same of "full"; None has every system in every split. Systems that the machine lacks when the
             corpus is planned are left out of it.
@@ -57,14 +67,14 @@ class OpenPrompts(Corpus):
     """
 
     name: ClassVar[str] = "openprompts"
-    sources: ClassVar[tuple[str, ...]] = (packages.COLLECTION,)
+    sources: ClassVar[tuple[str, ...]] = tuple(COLLECTIONS)
 
     def __init__(
         self,
         root: str | Path,
         *,
         systems: Mapping[str, System],
-        splits: Mapping[Split, Sequence[str]],
+        splits: Mapping[Split, Sequence[str]] = MappingProxyType({}),
         preset: Literal["small", "full"] = "small",
         full_splits: Mapping[Split, Sequence[str]] | None = None,
         held_out: Sequence[str] = (),
@@ -74,7 +84,7 @@ class OpenPrompts(Corpus):
         shuffle_labels: bool = False,
     ) -> None:
         super().__init__(root, shuffle_labels=shuffle_labels)
-        if preset == "full":
+        if preset == "full" or not systems:
             splits = {split: list(systems) for split in SPLITS} if full_splits is None else full_splits
         self.systems = dict(systems)
         self.splits: dict[Split, list[str]] = {split: list(splits.get(split, ())) for split in SPLITS}
@@ -89,7 +99,7 @@ class OpenPrompts(Corpus):
                     f"data.systems.{name}: {system!r} is not a synthesis system, which has a method vocode or speak."
                 )
         for split, names in self.splits.items():
-            if not names or (unknown := sorted(set(names) - set(self.systems))):
+            if (systems and not names) or (unknown := sorted(set(names) - set(self.systems))):
                 what = f"no synthesis system '{unknown[0]}'" if names else "no synthesis system at all"
                 key = "full_splits" if preset == "full" else "splits"
                 raise LabError(f"data.{key}.{split}: {what}. Choose from data.systems: {', '.join(self.systems)}.")
@@ -106,7 +116,7 @@ class OpenPrompts(Corpus):
         return self._hold_out(self._prepare(force=force))
 
     def _prepare(self, *, force: bool) -> Manifest:
-        if not force and self.manifest_path.is_file() and self._planned():
+        if not force and self.manifest_path.is_file() and self._planned() is not None:
             return super().prepare()
         self.root.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.root / ".prepare.lock")
@@ -117,7 +127,7 @@ class OpenPrompts(Corpus):
             lock.acquire()
             force = False  # it has just been built
         try:
-            if not self._planned():
+            if self._planned() is None:
                 self.manifest_path.unlink(missing_ok=True)
             return super().prepare(force=force)
         except OSError as error:  # of what is not a clip: packages, plan, manifest
@@ -129,71 +139,75 @@ class OpenPrompts(Corpus):
 
     def build(self, *, force: bool) -> Manifest:
         """Makes all clips that are not there yet; see `Corpus.build`."""
-        prompts_of = packages.find_prompts(self.root / "packages", self.packages_dir)
-        with Workers(self.workers, self.systems, prompts_of, self.root) as workers:
-            if force or (clips := self._planned()) is None:
+        if (self.root / "audio").exists() and not self._plan_path.is_file():
+            what = "was not made by openprompts. Choose another folder with data.root=DIR"
+            raise LabError(f"{self.root / 'audio'}: {what}.")
+        folders = find_prompts(self.root / "packages", self.packages_dir, self._preset.voices)
+        with Workers(self.workers, self.systems, folders, self.root) as workers:
+            if force:
                 self._clear()
-                clips = self._plan(workers, prompts_of)
+            clips = self._planned()
+            if clips is None:
+                clips = self._plan(workers, folders)
             for split in SPLITS:
                 folder = self.root / "audio" / split
                 folder.mkdir(parents=True, exist_ok=True)
                 for partial in folder.glob(".*"):  # of a call that was killed while it wrote
                     partial.unlink()
             workers.make(clips, f"openprompts ({self.preset}): making clips")
-        (self.root / "NOTICE").write_text(packages.NOTICE, encoding="utf-8")
-        return Manifest.from_rows(map(self._row, clips), self.root, self.name)
+        (self.root / "NOTICE").write_text(notice(self._preset.voices), encoding="utf-8")
+        rows = (self._row(clip, folders[clip.package]) for clip in clips)
+        return Manifest.from_rows(rows, self.root, self.name)
+
+    @property
+    def _preset(self) -> _Preset:
+        return _PRESETS[self.preset]
 
     @property
     def _plan_path(self) -> Path:
         return self.root / "plan.json"
 
     @property
-    def _settings(self) -> dict[str, object]:
+    def _settings(self) -> dict[str, Any]:
         """What the bytes of the corpus depend on."""
         used = {name for names in self.splits.values() for name in names}
         systems = {name: repr(self.systems[name]) for name in sorted(used)}
-        return {"recipe": _RECIPE, "preset": self.preset, "seed": self.seed, "systems": systems, "splits": self.splits}
+        recipe = self._preset.recipe
+        return {"recipe": recipe, "preset": self.preset, "seed": self.seed, "systems": systems, "splits": self.splits}
 
     def _planned(self) -> list[Clip] | None:
         """The clips that an earlier call planned; None if there was none, or with other settings."""
-        try:
-            found = json.loads(self._plan_path.read_text(encoding="utf-8"))
-            if found["settings"] != self._settings:
-                return None
-            return [
-                Clip(**{**clip, "piece": Piece(*clip["piece"]), "margins": tuple(clip["margins"])})
-                for clip in found["clips"]
-            ]
-        except FileNotFoundError:
+        planned = Plan.read(self._plan_path)
+        if planned is None:
             return None
-        except (KeyError, TypeError, ValueError) as error:
-            raise LabError(
-                f"{self._plan_path}: not a plan ({error!r}). Delete {self.root} and prepare again."
-            ) from error
+        wanted = self._settings
+        before = planned.settings.get("systems", {})
+        gone = {name: before[name] for name in wanted["systems"] if name in before and self.systems[name].missing()}
+        wanted["systems"] |= gone  # what the machine has lost since then leaves its clips
+        return planned.clips if planned.settings == wanted else None
 
-    def _clear(self) -> None:
-        """Removes what an earlier call made, the manifest first, so that nobody reads a mixture."""
-        if (self.root / "audio").exists() and not self._plan_path.is_file():
-            raise LabError(
-                f"{self.root / 'audio'}: was not made by openprompts. Choose another folder with data.root=DIR."
-            )
+    def _clear(self, kept: Set[str] = frozenset()) -> None:
+        """Removes clips that an earlier call made, the manifest first, so that nobody reads a mixture."""
         self.manifest_path.unlink(missing_ok=True)
-        shutil.rmtree(self.root / "audio", ignore_errors=True)
-        self._plan_path.unlink(missing_ok=True)
+        for path in self.root.glob("audio/*/*"):
+            if path.relative_to(self.root).as_posix() not in kept:
+                path.unlink()
+        if not kept:
+            self._plan_path.unlink(missing_ok=True)
 
     def _plan(self, workers: Workers, folders: Mapping[str, Path]) -> list[Clip]:
-        """Surveys the prompts, decides on the clips and writes that down."""
+        """Surveys the recordings, decides on the clips, keeps those that there are already, and writes that down."""
         files = [
-            (language, path.relative_to(folder).as_posix())
-            for language, folder in folders.items()
-            for path in _candidates(folder)
+            (voice, path.relative_to(folders[voice.package]).as_posix())
+            for voice in self._preset.voices
+            for path in voice.recordings(folders[voice.package])
         ]
         prompts = workers.survey(files)
-        _tell_skipped(prompts)
-        clips = plan(prompts, self.systems, self._present(), most=_MOST_PROMPTS[self.preset], seed=self.seed)
-        content = {"settings": self._settings, "clips": [asdict(clip) for clip in clips]}
-        with whole(self._plan_path) as partial:
-            partial.write_text(json.dumps(content, indent=0, ensure_ascii=False), encoding="utf-8")
+        _tell_found(prompts)
+        clips = plan(prompts, self.systems, self._present(), most=self._preset.most, seed=self.seed)
+        planned, earlier = Plan(self._settings, clips), Plan.read(self._plan_path)
+        self._clear(planned.same_files(earlier) if earlier else frozenset())
+        planned.write(self._plan_path)
         return clips
 
     def _present(self) -> dict[Split, list[str]]:
@@ -204,7 +218,7 @@ class OpenPrompts(Corpus):
             say(f"openprompts: {name} is left out: {why}.")
         present = {split: [name for name in names if name not in missing] for split, names in self.splits.items()}
         for split, names in present.items():
-            if not names:
+            if self.splits[split] and not names:
                 what = f"the machine lacks all of {', '.join(self.splits[split])}"
                 raise LabError(f"openprompts, {split} split: {what}. Install one of them, or choose others.")
         return present
@@ -224,7 +238,7 @@ class OpenPrompts(Corpus):
         findings = [*manifest.findings, Finding("held_out", text, number)]
         return replace(manifest, table=table.filter(pc.invert(early)), findings=findings)
 
-    def _row(self, clip: Clip) -> dict[str, object]:
+    def _row(self, clip: Clip, folder: Path) -> dict[str, object]:
         real = clip.system == NO_ATTACK
         return {
             "key": clip.key,
@@ -232,29 +246,30 @@ class OpenPrompts(Corpus):
             **inspect(self.root, clip.path).columns(),
             "label": BONAFIDE if real else SPOOF,
             "attack": NO_ATTACK if real else f"{self.name}/{clip.system}",
-            "codec": "g722",
+            "codec": clip.line.codec,
             "speaker": clip.speaker,
             "group": clip.group,
             "gender": clip.gender,
             "language": clip.language,
             "split": clip.split,
             "corpus": self.name,
+            "spoof_spans": fake_spans(clip, self.systems.get(clip.system), folder),
         }
 
 
-def _candidates(folder: Path) -> list[Path]:
-    """Prompts that may be speech of some length: G.722 is 8,000 bytes a second. Empty files stay, to be told of."""
-    found = sorted(path for path in folder.rglob("*.g722") if "silence" not in path.relative_to(folder).parts)
-    return [
-        path
-        for path in found
-        if path.stem not in _NOT_SPEECH and not 0 < path.stat().st_size < 8000 * _SHORTEST_PROMPT_S
+def _tell_found(prompts: Sequence[Prompt]) -> None:
+    """Counts the speech of each voice, and the files that hold none; names some of the latter."""
+    found: dict[Voice, list[int]] = {}
+    for prompt in prompts:
+        lengths = [piece.stop - piece.start for piece in prompt.pieces or ()]
+        found.setdefault(prompt.voice, []).extend(lengths)
+    lines = [
+        f"{voice.split:<6}{voice.language:<4}{voice.collection.name}/{voice.speaker:<18}{len(lengths):>6,} pieces"
+        f"{sum(lengths) / SAMPLE_RATE / 60:>7.1f} min"
+        for voice, lengths in found.items()
     ]
-
-
-def _tell_skipped(prompts: Sequence[Prompt]) -> None:
-    """Names and counts the files that hold no audio or no speech."""
-    empty = [f"{prompt.language}/{prompt.file}" for prompt in prompts if not prompt.pieces]
+    say("\n".join(["openprompts: speech found", *lines]))
+    empty = [f"{prompt.voice.language}/{prompt.file}" for prompt in prompts if not prompt.pieces]
     if empty:
         shown = ", ".join(empty[:5])
         say(f"openprompts: {len(empty)} of {len(prompts)} prompts hold no usable speech and are left out: {shown}")

@@ -1,29 +1,23 @@
-"""The clips of openprompts: which there are (`plan`), and how one of them is made (`make`)."""
+"""The clips of openprompts: what recordings hold (`survey`), and how a clip is made of them (`make`)."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import resources
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from deepfake_lab.audio import AudioError, Wave, load
-from deepfake_lab.data.corpora.openprompts_audio import MARGIN_FRAMES, Piece, finish, pieces
-from deepfake_lab.data.corpora.openprompts_packages import COLLECTION, VOICES, Voice
+from deepfake_lab.audio import AudioError, Wave, info, load
+from deepfake_lab.data.corpora.openprompts_audio import FRAME, Piece, pieces
+from deepfake_lab.data.corpora.openprompts_lines import LINES, Int16, Line
+from deepfake_lab.data.corpora.openprompts_voices import COLLECTIONS, TELEPHONE, Voice
 from deepfake_lab.data.files import whole
-from deepfake_lab.data.manifest import NO_ATTACK, UNKNOWN
-from deepfake_lab.types import SAMPLE_RATE, LabError, Split
-
-_SPOKEN = "openprompts"  # prefixes voices and sentences of text-to-speech: they come from nowhere else
-_CHARACTERS_A_SECOND = 14.0  # an everyday pace, near enough to pair a sentence with a prompt of its length
+from deepfake_lab.data.manifest import UNKNOWN
+from deepfake_lab.data.spans import spans_text
+from deepfake_lab.types import SAMPLE_RATE, Span, Split
 
 
 class _System(Protocol):
@@ -43,8 +37,17 @@ class _System(Protocol):
 class Vocoder(_System, Protocol):
     """Copies speech ``(T,)``."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether it replaces some stretches, and `spans` says which, or everything."""
+        ...
+
     def vocode(self, wave: Wave, seed: int) -> Wave:
         """Copies a waveform ``(T,)`` at 16 kHz."""
+        ...
+
+    def spans(self, wave: Wave, seed: int) -> Sequence[Span]:
+        """What of the waveform `vocode` replaces, if it is partial."""
         ...
 
 
@@ -69,26 +72,17 @@ class TextToSpeech(_System, Protocol):
 System = Vocoder | TextToSpeech
 
 
-class _Sentence(NamedTuple):
-    name: str
-    text: str
-
-
-_Sentences = dict[tuple[Split, str], list[_Sentence]]
-"""Sentences by split and language."""
-
-
 class Prompt(NamedTuple):
-    """A recording in a package and the speech found in it; `pieces` is None where the file holds no audio."""
+    """A recording of a voice and the speech found in it; `pieces` is None where the file holds no audio."""
 
-    language: str
+    voice: Voice
     file: str
     pieces: list[Piece] | None
 
     @property
     def name(self) -> str:
-        """Name that its clips share, such as "it-digits-h-80"."""
-        return f"{self.language}-{self.file.removesuffix('.g722').replace('/', '-')}"
+        """Name that its clips share within the collection, such as "it-digits-h-80"."""
+        return f"{self.voice.language}-{self.file.rpartition('.')[0].replace('/', '-')}"
 
 
 @dataclass(frozen=True)
@@ -104,6 +98,7 @@ class Clip:
         margins: frames of line noise before and after the speech.
         text: what a text-to-speech system says; empty otherwise.
         seed: decides whatever is random in the clip.
+        collection: name of the collection that the recording is from.
     """
 
     key: str
@@ -119,6 +114,17 @@ class Clip:
     gender: str
     group: str
     split: Split
+    collection: str = TELEPHONE.name
+
+    @property
+    def package(self) -> str:
+        """The Debian package with that recording."""
+        return COLLECTIONS[self.collection].package.format(language=self.prompt_language)
+
+    @property
+    def line(self) -> Line:
+        """What the clip goes through."""
+        return LINES[COLLECTIONS[self.collection].line]
 
     @property
     def path(self) -> str:
@@ -126,12 +132,14 @@ class Clip:
         return f"audio/{self.split}/{self.key}.flac"
 
 
-def survey(folder: Path, language: str, file: str) -> Prompt:
-    """Finds the speech in one recording."""
+def survey(folder: Path, voice: Voice, file: str) -> Prompt:
+    """Finds the speech in one recording; one without the whole band of the clips has none of use."""
     try:
-        return Prompt(language, file, pieces(load(folder / file)))
+        if voice.collection != TELEPHONE and info(folder / file).sample_rate < SAMPLE_RATE:
+            return Prompt(voice, file, [])
+        return Prompt(voice, file, pieces(load(folder / file), voice.collection.shortest_s))
     except AudioError:
-        return Prompt(language, file, None)
+        return Prompt(voice, file, None)
 
 
 def make(clip: Clip, system: System | None, folder: Path, root: Path) -> None:
@@ -140,14 +148,14 @@ def make(clip: Clip, system: System | None, folder: Path, root: Path) -> None:
     Args:
         clip: what to make.
         system: the synthesis system; None for bona fide clips.
-        folder: folder of the prompts in the clip's `prompt_language`.
+        folder: folder of the recordings in the clip's package.
         root: folder of the corpus.
     """
-    samples = finish(_speech(clip, system, folder), clip.piece.level, clip.margins, clip.seed)
+    samples = clip.line.send(_speech(clip, system, folder), clip.piece.level, clip.margins, clip.seed)
     write_clip(root / clip.path, samples)
 
 
-def write_clip(path: Path, samples: npt.NDArray[np.int16]) -> None:
+def write_clip(path: Path, samples: Int16) -> None:
     """Writes 16-bit samples ``(T,)`` at 16 kHz as FLAC, whole or not at all.
 
     Raises:
@@ -165,119 +173,16 @@ def _speech(clip: Clip, system: System | None, folder: Path) -> Wave:
         speech = system.speak(clip.text, clip.language, clip.seed, (clip.piece.stop - clip.piece.start) / SAMPLE_RATE)
         first = pieces(speech, shortest=0)[0]
         return speech[first.start : first.stop]
-    recorded = load(folder / clip.prompt)[clip.piece.start : clip.piece.stop]
+    recorded = _recorded(clip, folder)
     return recorded if system is None else system.vocode(recorded, clip.seed)
 
 
-def plan(
-    prompts: Sequence[Prompt],
-    systems: Mapping[str, System],
-    splits: Mapping[Split, Sequence[str]],
-    *,
-    most: int | None,
-    seed: int,
-) -> list[Clip]:
-    """Decides which clips there are: each piece of a prompt, and one spoof beside it.
-
-    Args:
-        prompts: what the packages hold.
-        systems: synthesis systems by name.
-        splits: names of the systems that occur in each split.
-        most: largest number of prompts a language, of which the first piece is taken; None takes all pieces of all.
-        seed: decides the choice of prompts, systems and sentences.
-    """
-    sentences = _share_sentences(systems, splits, seed)
-    clips: list[Clip] = []
-    for voice in VOICES:
-        chosen = [prompt for prompt in prompts if prompt.language == voice.language and prompt.pieces]
-        draw = random.Random(f"{seed}/{voice.language}")
-        if most is not None and len(chosen) > most:
-            chosen = sorted(draw.sample(chosen, most))
-        real = [
-            _bonafide(voice, prompt, number, seed)
-            for prompt in chosen
-            for number in range(1 if most else len(prompt.pieces or ()))
-        ]
-        names = [splits[voice.split][n % len(splits[voice.split])] for n in range(len(real))]
-        draw.shuffle(names)
-        clips += real
-        clips += [
-            _spoof(clip, name, systems[name], sentences, draw, seed) for clip, name in zip(real, names, strict=True)
-        ]
-    return clips
+def _recorded(clip: Clip, folder: Path) -> Wave:
+    return load(folder / clip.prompt)[clip.piece.start : clip.piece.stop]
 
 
-def _bonafide(voice: Voice, prompt: Prompt, number: int, seed: int) -> Clip:
-    key = prompt.name if number == 0 else f"{prompt.name}.{number + 1}"
-    draw = random.Random(f"{seed}/{key}")
-    return Clip(
-        key=key,
-        system=NO_ATTACK,
-        prompt=prompt.file,
-        prompt_language=voice.language,
-        piece=(prompt.pieces or [])[number],
-        margins=(draw.randint(*MARGIN_FRAMES), draw.randint(*MARGIN_FRAMES)),
-        text="",
-        seed=_seed(seed, key),
-        language=voice.language,
-        speaker=f"{COLLECTION}/{voice.speaker}",
-        gender=voice.gender,
-        group=f"{COLLECTION}/{prompt.name}",
-        split=voice.split,
-    )
-
-
-def _spoof(real: Clip, name: str, system: System, sentences: _Sentences, draw: random.Random, seed: int) -> Clip:
-    """The spoof beside a bona fide clip: its copy, or a sentence of about its length; level and margins are its."""
-    if isinstance(system, Vocoder):
-        key = f"{real.key}-{name}"
-        return replace(real, key=key, system=name, seed=_seed(seed, key))
-    language = _language(system, real.language)
-    length = (real.piece.stop - real.piece.start) / SAMPLE_RATE * _CHARACTERS_A_SECOND
-    near = sorted(sentences[real.split, language], key=lambda sentence: abs(len(sentence.text) - length))
-    sentence = draw.choice(near[:5])
-    key = f"{sentence.name}-{name}-{real.key}"
-    number = _seed(seed, key)
-    return replace(
-        real,
-        key=key,
-        system=name,
-        text=sentence.text,
-        seed=number,
-        language=language,
-        speaker=f"{_SPOKEN}/{system.speaker(language, number)}",
-        gender=UNKNOWN,
-        group=f"{_SPOKEN}/{sentence.name}",
-    )
-
-
-def _share_sentences(systems: Mapping[str, System], splits: Mapping[Split, Sequence[str]], seed: int) -> _Sentences:
-    """Deals the sentences of each language to the splits that speak it, so that no sentence is in two of them."""
-    wanted: dict[str, set[Split]] = {}
-    for voice in VOICES:
-        for system in (systems[name] for name in splits[voice.split]):
-            if isinstance(system, TextToSpeech):
-                wanted.setdefault(_language(system, voice.language), set()).add(voice.split)
-    table = (
-        resources.files("deepfake_lab.data.corpora").joinpath("openprompts_sentences.tsv").read_text(encoding="utf-8")
-    )
-    shared: _Sentences = {}
-    for language, takers in wanted.items():
-        texts = [line.partition("\t")[2] for line in table.splitlines() if line.startswith(f"{language}\t")]
-        if len(texts) < len(takers):
-            speaking = [name for name, one in systems.items() if language in getattr(one, "languages", ())]
-            raise LabError(f"data.systems.{speaking[0]}: there are no sentences in its language '{language}'.")
-        numbered = [_Sentence(f"{language}-s{number:03d}", text) for number, text in enumerate(texts, start=1)]
-        random.Random(f"{seed}/sentences/{language}").shuffle(numbered)
-        for n, split in enumerate(sorted(takers)):
-            shared[split, language] = numbered[n :: len(takers)]
-    return shared
-
-
-def _language(system: TextToSpeech, language: str) -> str:
-    """The language itself where the system speaks it, else the system's first."""
-    return language if language in system.languages else system.languages[0]
-
-
-def _seed(seed: int, key: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:4], "big") >> 1
+def fake_spans(clip: Clip, system: System | None, folder: Path) -> str:
+    """What of a clip is fake, for the manifest: `UNKNOWN` unless its system replaces stretches alone."""
+    if not isinstance(system, Vocoder) or not system.partial:
+        return UNKNOWN
+    return spans_text(system.spans(_recorded(clip, folder), clip.seed), clip.margins[0] * FRAME / SAMPLE_RATE)

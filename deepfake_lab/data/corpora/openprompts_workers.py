@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, make, survey
+from deepfake_lab.data.corpora.openprompts_voices import Voice
 from deepfake_lab.data.workers import pool, progress
 from deepfake_lab.types import LabError
 
@@ -37,7 +38,7 @@ class Workers:
     Args:
         workers: number of processes; 0 takes one a core, eight at most.
         systems: synthesis systems by name.
-        folders: folder of the prompts of each language.
+        folders: folder of the recordings in each package.
         root: folder of the corpus.
     """
 
@@ -53,8 +54,8 @@ class Workers:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def survey(self, files: Sequence[tuple[str, str]]) -> list[Prompt]:
-        """Finds the speech in prompts, given as (language, file); in order."""
+    def survey(self, files: Sequence[tuple[Voice, str]]) -> list[Prompt]:
+        """Finds the speech in recordings, given as (voice, file); in order."""
         futures = [self._pool.submit(_survey, *file) for file in files]
         with progress("openprompts: looking through the prompts", 0, len(futures)) as advance:
             for future in futures:
@@ -119,9 +120,9 @@ def _start(work: _Work) -> None:
     _work = work
 
 
-def _survey(language: str, file: str) -> Prompt:
-    return survey(_work.folders[language], language, file)
+def _survey(voice: Voice, file: str) -> Prompt:
+    return survey(_work.folders[voice.package], voice, file)
 
 
 def _make(clip: Clip) -> None:
-    make(clip, _work.systems.get(clip.system), _work.folders[clip.prompt_language], _work.root)
+    make(clip, _work.systems.get(clip.system), _work.folders[clip.package], _work.root)

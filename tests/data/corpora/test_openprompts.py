@@ -3,21 +3,25 @@
 import dataclasses
 import io
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import make_openprompts
 import numpy as np
 import pytest
 import soundfile
-from make_openprompts import contents, espeak_only
+from make_openprompts import contents, espeak_only, make_wide
 
 from deepfake_lab.data.corpora.openprompts import OpenPrompts
 from deepfake_lab.data.corpora.openprompts_audio import FRAME, rms_db
+from deepfake_lab.data.spans import spans_of
 from deepfake_lab.synthesis.espeak import Espeak
 from deepfake_lab.synthesis.griffin_lim import GriffinLim
 from deepfake_lab.synthesis.lpc import Lpc
 from deepfake_lab.synthesis.piper import Piper
 from deepfake_lab.synthesis.piper_voices import PiperVoices
+from deepfake_lab.synthesis.splice import Splice
 from deepfake_lab.synthesis.world import World
 from deepfake_lab.types import LabError
 
@@ -219,3 +223,73 @@ def test_systems_are_checked_before_any_work(tmp_path):
         espeak_only(tmp_path, None, splits={"train": ["espeak"], "dev": ["espeak"]})
     with pytest.raises(LabError, match=r"data\.systems\.espeak: .* is not a synthesis system"):
         espeak_only(tmp_path, None, systems={"espeak": dataclasses.asdict(Espeak())})
+
+
+@pytest.fixture(scope="module")
+def speech(packages, tmp_path_factory):
+    """The bona fide part of "full" and what was said; of each wide package there are a few recordings and traps."""
+    make_wide(packages)
+    root = tmp_path_factory.mktemp("speech") / "corpus"
+    with pytest.MonkeyPatch.context() as patch:
+        said = io.StringIO()
+        patch.setattr(sys, "stderr", said)
+        manifest = OpenPrompts(root, packages_dir=packages, workers=1, systems={}, preset="full").prepare()
+    return manifest, said.getvalue()
+
+
+def test_full_takes_the_wide_voices_and_leaves_effects_copies_and_narrow_bands(speech):
+    manifest, said = speech
+    wide = {row["key"]: row for row in rows(manifest) if row["codec"] == "none"}
+    assert set(wide) == {
+        "tuxpaint-be-animals-cat_desc_be",
+        "tuxpaint-ru-animals-cat_desc_ru",
+        "ktuberling-da-da-hat",
+        "ktuberling-uk-uk-hat",
+        "hedgewars-en-British-Amazing",
+    }
+    assert wide["tuxpaint-be-animals-cat_desc_be"]["speaker"] == "tuxpaint/KseniyaBuraya"
+    assert {(row["language"], row["split"]) for row in wide.values()} == {
+        *(("be", "train"), ("ru", "test"), ("da", "test"), ("uk", "dev"), ("en", "train"))
+    }
+    assert re.search(r"test +da +ktuberling/da +1 pieces", said)
+    notice = (manifest.root / "NOTICE").read_text()
+    assert all(words in notice for words in ("Kseniya Buraya", "GNU Free Documentation", "Allison Smith"))
+
+
+def test_adding_systems_keeps_the_files_that_stay_and_the_speech_is_that_of_full(speech, packages, tmp_path):
+    root = tmp_path / "corpus"
+    shutil.copytree(speech[0].root, root)
+    stray = root / "audio/train/stray.flac"
+    stray.write_bytes(b"of a clip that is planned no more")
+    before = {path: path.stat().st_mtime_ns for path in root.glob("audio/*/*.flac") if path != stray}
+    systems = {"lpc": Lpc(), "splice": Splice({"lpc": Lpc()})}
+    both = OpenPrompts(root, packages_dir=packages, workers=1, systems=systems, preset="full").prepare()
+    assert len(both) == 2 * len(before)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not stray.exists()
+    real = [row for row in rows(both) if row["label"] == 0]
+    assert real == rows(speech[0])
+    partial = {row["key"]: spans_of(row["spoof_spans"]) for row in rows(both) if row["spoof_spans"] != "-"}
+    assert set(partial) == {row["key"] for row in rows(both) if row["attack"] == "openprompts/splice"} != set()
+    longest = max(row["frames"] for row in rows(both)) / 16_000
+    assert all(0.05 <= span.start_s < span.end_s < longest for spans in partial.values() for span in spans)
+
+
+@dataclasses.dataclass(frozen=True)
+class Losable(Lpc):
+    """Needs a file, as neural vocoders need their weights."""
+
+    path: str = ""
+
+    def missing(self):
+        return "" if Path(self.path).is_file() else "there is no file"
+
+
+def test_what_the_machine_loses_leaves_its_clips(speech, packages, tmp_path):
+    root, path = tmp_path / "corpus", tmp_path / "weights"
+    shutil.copytree(speech[0].root, root)
+    path.touch()
+    given = {"packages_dir": packages, "workers": 1, "preset": "full"}
+    manifest = OpenPrompts(root, systems={"losable": Losable(path=str(path))}, **given).prepare()
+    path.unlink()
+    assert OpenPrompts(root, systems={"losable": Losable(path=str(path))}, **given).prepare().digest == manifest.digest

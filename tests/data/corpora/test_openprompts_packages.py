@@ -11,6 +11,7 @@ import pytest
 from make_openprompts import LANGUAGES, espeak_only
 
 from deepfake_lab.data.corpora.openprompts_packages import find_prompts
+from deepfake_lab.data.corpora.openprompts_voices import TELEPHONE_VOICES
 from deepfake_lab.types import LabError
 
 
@@ -46,11 +47,11 @@ def test_failing_download_says_what_apt_said(tmp_path, monkeypatch):
 
 def test_download_fetches_all_packages_once(debs, tmp_path, monkeypatch):
     fake_apt(tmp_path, monkeypatch, f'case "$*" in *download*) cp {debs}/*.deb . ;; esac')
-    found = find_prompts(tmp_path / "cache", None)
-    assert sorted(found) == sorted(LANGUAGES)
+    found = find_prompts(tmp_path / "cache", None, TELEPHONE_VOICES)
+    assert sorted(found) == [f"asterisk-core-sounds-{language}-g722" for language in sorted(LANGUAGES)]
     assert all((folder / "vm-deleted.g722").is_file() for folder in found.values())
     fake_apt(tmp_path, monkeypatch, "exit 1")
-    assert find_prompts(tmp_path / "cache", None) == found
+    assert find_prompts(tmp_path / "cache", None, TELEPHONE_VOICES) == found
 
 
 def test_missing_packages_are_named(packages, tmp_path):
@@ -72,7 +73,7 @@ def test_a_package_writes_nothing_outside_its_folder(tmp_path):
     names = (inside, "../../../above", str(tmp_path / "absolute"), "./usr/link/linked")
     write_deb(folder / "asterisk-core-sounds-en-g722_1_all.deb", [link, *map(tarfile.TarInfo, names)])
     with pytest.raises(LabError, match="lacks asterisk-core-sounds-es"):
-        find_prompts(tmp_path / "a/b/cache", folder)
+        find_prompts(tmp_path / "a/b/cache", folder, TELEPHONE_VOICES)
     assert not list(tmp_path.rglob("above"))
     assert not (tmp_path / "absolute").exists()
     assert not (tmp_path / "linked").exists()
@@ -103,4 +104,4 @@ def test_a_broken_package_is_named(tmp_path):
     deb = tmp_path / "asterisk-core-sounds-en-g722_1_all.deb"
     deb.write_bytes(b"not a package")
     with pytest.raises(LabError, match=r"en-g722_1_all\.deb: not a readable Debian package"):
-        find_prompts(tmp_path / "cache", tmp_path)
+        find_prompts(tmp_path / "cache", tmp_path, TELEPHONE_VOICES)
