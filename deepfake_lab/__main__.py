@@ -16,6 +16,7 @@ COMMANDS = {
     "convert": "make a checkpoint of the lab out of official weights",
     "predict": "say of recordings how probably they are fake",
     "adversary": "attack a detector with waveforms changed to mislead it, and say how far it holds",
+    "robustness": "measure detectors under noise, codecs, rooms and the like, side by side",
     "export": "write a detector as ONNX, from the waveform to the score",
     "report": "print tables about what the lab holds: size and speed of every model",
 }
@@ -26,7 +27,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: deepfake-lab COMMAND [key=value ...]      deepfake-lab COMMAND --help\n")
-        print("\n".join(f"  {name:10s}{text}" for name, text in COMMANDS.items()))
+        print("\n".join(f"  {name:12s}{text}" for name, text in COMMANDS.items()))
         return
     name = arguments[0]
     if name not in COMMANDS:

@@ -17,9 +17,8 @@ from deepfake_lab.types import BONAFIDE, SPLITS, SPOOF, LabError
 
 if TYPE_CHECKING:
     from deepfake_lab.adversaries.budget import Budget
+    from deepfake_lab.evaluation.attack_report import AttackReport
     from deepfake_lab.evaluation.attacked import Attack, Trials
-    from deepfake_lab.evaluation.robustness import Robustness
-    from deepfake_lab.models.detector import Detector
     from deepfake_lab.tracking import Tracking
 
 TARGETS = {"both": (BONAFIDE, SPOOF), "spoof": (SPOOF,), "bonafide": (BONAFIDE,)}
@@ -38,14 +37,17 @@ def adversary(composed: DictConfig) -> None:
     _check(config)
     tracking: Tracking = build(config["tracking"])
     tracking.connect()  # now, not after everything has been attacked
+    from deepfake_lab.evaluation.attack_report import write_attack
+    from deepfake_lab.evaluation.attacked import Trials
     from deepfake_lab.evaluation.pages.document import print_page
-    from deepfake_lab.evaluation.robustness import write_robustness
+    from deepfake_lab.evaluation.trials import trials_of
 
     attack = _attack(config)
-    trials = _trials(config, attack.detector)
+    manifest = trials_of(build(config["data"]), config["split"], config["most"], config["seed"])
+    trials = Trials(manifest, attack.detector)
     folder = _folder(config, trials)
     found = _attacked(config, attack, trials, folder)
-    page = write_robustness(found, folder)
+    page = write_attack(found, folder)
     run_id = _record(found, config, trials, folder, tracking)
     print_page(page)
     print(f"{folder / 'robustness.html'}; MLflow run {run_id}: {tracking.ui_hint}")
@@ -87,19 +89,6 @@ def _attack(config: dict[str, Any]) -> Attack:
     return Attack(detector, source, build(config["adversary"]), TARGETS[config["targets"]], config["seed"])
 
 
-def _trials(config: dict[str, Any], detector: Detector) -> Trials:
-    from deepfake_lab.data.module import CorpusDataModule
-    from deepfake_lab.evaluation.attacked import Trials, sampled
-
-    split = config["split"]
-    module = CorpusDataModule(build(config["data"]), stages=[split] if split == "test" else [])
-    module.setup()
-    real, fake = module.manifest.counts()[split]
-    if not real or not fake:
-        raise LabError(f"split={split}: {real} bona fide and {fake} spoofed trials, an EER needs both. Choose another.")
-    return Trials(sampled(module.split(split), config["most"], config["seed"]), detector)
-
-
 def _folder(config: dict[str, Any], trials: Trials) -> Path:
     """A place for each set of all that scores depend on, so that the same command finds what it has left there."""
     files = [Path(config[key]).read_bytes() for key in ("checkpoint", "source") if config[key]]
@@ -109,11 +98,12 @@ def _folder(config: dict[str, Any], trials: Trials) -> Path:
     return Path("runs", "adversary", f"{config['choices']['adversary']}-{config['choices']['data']}-{name}")
 
 
-def _attacked(config: dict[str, Any], attack: Attack, trials: Trials, folder: Path) -> Robustness:
+def _attacked(config: dict[str, Any], attack: Attack, trials: Trials, folder: Path) -> AttackReport:
     """Scores everything, and measures what is left of the detector."""
-    from deepfake_lab.evaluation.attacked import CLEAN, score_attacked, threshold_of
-    from deepfake_lab.evaluation.robustness import Robustness, measure
+    from deepfake_lab.evaluation.attack_report import AttackReport, measure
+    from deepfake_lab.evaluation.attacked import score_attacked
     from deepfake_lab.evaluation.scores import by_class, write_table
+    from deepfake_lab.evaluation.trials import CLEAN, NO_THRESHOLD, threshold_of
 
     tables = score_attacked(attack, trials, _budgets(config), folder / "parts", config["batch_size"])
     for name, table in tables.items():
@@ -121,10 +111,10 @@ def _attacked(config: dict[str, Any], attack: Attack, trials: Trials, folder: Pa
     threshold = threshold_of(attack.detector, *by_class(tables[CLEAN]))
     notes = []
     if threshold != float(attack.detector.eer_threshold):
-        notes.append("The detector brings no threshold: it is that of equal errors on these trials without an attack.")
+        notes.append(f"The detector {NO_THRESHOLD}.")
     choices, transfer = config["choices"], ", found with another detector" if config["source"] else ""
     changed = "" if config["targets"] == "both" else f", {config['targets']} alone changed"
-    return Robustness(
+    return AttackReport(
         title=f"{choices['adversary']} on {choices['data']} {config['split']}{changed}{transfer}",
         threshold=threshold,
         levels=measure(tables, threshold, targets=attack.targets, replicates=config["replicates"], seed=config["seed"]),
@@ -137,8 +127,9 @@ def _attacked(config: dict[str, Any], attack: Attack, trials: Trials, folder: Pa
 def _suspicions(config: dict[str, Any], attack: Attack, trials: Trials, folder: Path) -> list[str]:
     """Signs that the detector whose gradients are used hides them; looked for once."""
     from deepfake_lab.data.files import whole
-    from deepfake_lab.evaluation.attacked import Trials, sampled
+    from deepfake_lab.evaluation.attacked import Trials
     from deepfake_lab.evaluation.masking import suspicions
+    from deepfake_lab.evaluation.trials import sampled
 
     if not config["checked"]:
         return []
@@ -153,24 +144,20 @@ def _suspicions(config: dict[str, Any], attack: Attack, trials: Trials, folder: 
     return known
 
 
-def _record(found: Robustness, config: dict[str, Any], trials: Trials, folder: Path, tracking: Tracking) -> str:
+def _record(found: AttackReport, config: dict[str, Any], trials: Trials, folder: Path, tracking: Tracking) -> str:
     """Leaves everything in an MLflow run, which a repeated call opens again; gives its id."""
+    from deepfake_lab.evaluation.attack_report import attack_page
     from deepfake_lab.evaluation.pages.document import to_markdown
-    from deepfake_lab.evaluation.robustness import robustness_page
-    from deepfake_lab.tracking import source_tags
+    from deepfake_lab.tracking.folder import run_of_folder
 
-    note = folder / "mlflow.json"
-    known = json.loads(note.read_text()) if note.is_file() else {}
-    run_id = known.get("run_id") if known.get("tracking_uri") == tracking.uri else None
-    tags = source_tags() | {"kind": "adversary", "corpus": trials.manifest.table["corpus"][0].as_py()}
-    tags |= config["choices"] | {"checkpoint": config["checkpoint"], "source": config["source"] or "white box"}
+    command = shlex.join(["python", "-m", "deepfake_lab.adversary", *HydraConfig.get().overrides.task])
+    tags = {"kind": "adversary", "corpus": trials.manifest.table["corpus"][0].as_py()} | config["choices"]
+    tags |= {"checkpoint": config["checkpoint"], "source": config["source"] or "white box"}
     tags |= {"masked_gradients": str(bool(found.suspicions)).lower()}
-    with tracking.run(folder.name, tags=tags, run_id=run_id) as tracked:
-        command = shlex.join(["python", "-m", "deepfake_lab.adversary", *HydraConfig.get().overrides.task])
-        note.write_text(json.dumps({"run_id": tracked.id, "tracking_uri": tracking.uri, "command": command}))
+    with run_of_folder(tracking, folder, command, tags) as tracked:
         tracked.log_config(config)
         tracked.log_corpus(config["choices"]["data"], trials.manifest)
-        tracked.log_results(found.metrics(), step=0, description=to_markdown(robustness_page(found), "robustness"))
+        tracked.log_results(found.metrics(), step=0, description=to_markdown(attack_page(found), "robustness"))
         for path in sorted(folder.glob("robustness.*")):
             tracked.log_file(path)
         tracked.log_folder(folder / "scores", "scores")

@@ -54,7 +54,8 @@ def initialise(detector: Detector, path: str | Path) -> str:
     Raises:
         LabError: the file is no checkpoint of a detector, or weights that are not the head's do not fit.
     """
-    given, own = _weights(load_detector(path)), _weights(detector)
+    start = load_detector(path)
+    given, own = _weights(start), _weights(detector)
     fitting = {name: weight for name, weight in given.items() if name in own and weight.shape == own[name].shape}
     others = [name for name in {**own, **given} if name not in fitting]
     if strange := [name for name in others if not name.startswith("head.")]:
@@ -67,8 +68,17 @@ def initialise(detector: Detector, path: str | Path) -> str:
     new, left = ([name for name in others if name in side] for side in (own, given))
     return (
         f"model.init={path}: {len(fitting)} of {len(own)} weights taken; new: {', '.join(new) or 'none'}; "
-        f"left behind: {', '.join(left) or 'none'}. Calibration and threshold come from dev."
+        f"left behind: {', '.join(left) or 'none'}.{_heard_otherwise(start, detector)} Calibration and threshold come "
+        "from dev."
     )
+
+
+def _heard_otherwise(start: Detector, detector: Detector) -> str:
+    """What no weight shows: that the two do not hear a waveform alike."""
+    others = [
+        key for key in ("treatment", "frontend") if (start.config or {}).get(key) != (detector.config or {}).get(key)
+    ]
+    return f" Set otherwise than there: {', '.join(others)}." if others else ""
 
 
 def _weights(detector: Detector) -> dict[str, Tensor]:

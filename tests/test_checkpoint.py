@@ -132,6 +132,11 @@ class TestStart:
         assert complaint in str(caught.value)
         assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items() if "eer" not in name)
 
+    def test_features_of_another_kind_are_pointed_out(self, saved):
+        made = build_detector(CONFIG | {"frontend": MEL | {"hop_ms": 10.0}})
+        assert "Set otherwise than there: frontend." in initialise(made, saved)
+        assert "otherwise" not in initialise(build_detector(CONFIG), saved)
+
     def test_what_is_said_of_training_is_no_part_of_the_detector(self):
         said = {"init": "a.ckpt", "freeze": ["head.*"], "learning_rates": None, "domain": "codec", "domain_weight": 1.0}
         assert build_detector(CONFIG | said).config == CONFIG

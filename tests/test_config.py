@@ -43,6 +43,11 @@ def chosen(choice):
         "frontend=raw": ["model=aasist"],  # which no other model takes
         "model=ensemble": ["model.checkpoints=[0.ckpt,1.ckpt]"],
         **{f"adversary={name}": ["checkpoint=somewhere"] for name in ("fgsm", "pgd", "apgd")},
+        **{f"conditions={path.stem}": ["checkpoints=x"] for path in (config.CONF / "conditions").glob("*.yaml")},
+        "conditions=recorded_noise": [
+            "checkpoints=x",
+            "conditions.recorded_noise.augmentation.source=somewhere",
+        ],
         "augment=recorded_noise": ["augment.utterance.recorded_noise.source=somewhere"],
         **{
             f"augment={name}": [f"augment.utterance.{name}.source.root=somewhere"]
@@ -62,7 +67,7 @@ def test_every_choice_is_found():
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_what_it_describes_can_be_built(compose, choice, tmp_path, monkeypatch):
     group, _, _ = choice.partition("=")
-    command = {"vocoder": "synthesize"}.get(group, group if group in COMMANDS else "run")
+    command = {"vocoder": "synthesize", "conditions": "robustness"}.get(group, group if group in COMMANDS else "run")
     plain = config.resolved(compose(*chosen(choice), name=command))
     assert plain.get(group) or group in ("experiment", "benchmark")
     if group in ("data", "loss", "tracking"):
@@ -101,10 +106,11 @@ def test_precedence_schema_then_file_then_groups_then_experiment_then_command_li
 
 def test_augmentations_add_up_in_the_order_in_which_they_are_named(compose):
     several = compose("augment=[specaugment,noise,channel]", "augment.wave.noise.p=0.1")
-    assert list(several.augment.wave) == ["noise", "equaliser", "band_limit", "clipping", "gain", "polarity"]
+    assert list(several.augment.wave) == ["noise", "floor", "equaliser", "band_limit", "clipping", "gain", "polarity"]
     assert several.augment.features._target_.endswith("SpecAugment")
     assert several.task.augment.noise.p == 0.1
     assert (several.choices.augment, compose("augment=noise").choices.augment) == ("several", "noise")
+    assert compose("loss=focal").choices.loss == "focal"
     assert compose().augment == {"utterance": {}, "wave": {}, "features": None, "mixup": None, "views": 1}
     folder = compose("augment=rirs", "augment.utterance.rirs.source=rooms").loader.augment.rirs.source
     assert folder == "rooms"

@@ -199,6 +199,25 @@ class AdversaryConfig:
 
 
 @dataclass
+class RobustnessConfig:
+    """Top level of `conf/robustness.yaml`."""
+
+    checkpoints: Any = MISSING
+    data: Any = MISSING
+    conditions: Any = MISSING
+    tracking: Any = MISSING
+    split: str = "test"
+    most: int = 1000
+    batch_size: int = 32
+    num_workers: int | None = None
+    cluster: str = "group"
+    replicates: int = 1000
+    device: str = "auto"
+    seed: int = 0
+    choices: dict[str, str] = MISSING
+
+
+@dataclass
 class Sweep:
     """How a sweep searches."""
 
@@ -225,6 +244,7 @@ class BenchmarkConfig(RunConfig):
 
     models: list[str] = MISSING
     frontends: list[str] = MISSING
+    recipes: Any = None
     seeds: list[int] = MISSING
     settings: list[str] = field(default_factory=list)
     corpora: Any = None
@@ -244,6 +264,7 @@ for _name, _schema in (
     ("export", ExportConfig),
     ("predict", PredictConfig),
     ("adversary", AdversaryConfig),
+    ("robustness", RobustnessConfig),
     ("report", ReportConfig),
     ("sweep", SweepConfig),
     ("benchmark", BenchmarkConfig),

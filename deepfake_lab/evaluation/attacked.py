@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -21,12 +19,10 @@ from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.sampling import Draw
 from deepfake_lab.data.workers import progress
 from deepfake_lab.evaluation.scores import score_table
-from deepfake_lab.metrics.functional import eer_threshold
+from deepfake_lab.evaluation.trials import CLEAN
 from deepfake_lab.metrics.ranking import FloatArray
 from deepfake_lab.models.detector import Detector
-from deepfake_lab.types import BONAFIDE, SPOOF, Batch
-
-CLEAN = "clean"
+from deepfake_lab.types import Batch
 
 
 class Trials:
@@ -82,22 +78,6 @@ class Attack:
                     lambda wave: self.source(wave).score, batch.wave[chosen], batch.label[chosen], budget
                 )
         return changed
-
-
-def sampled(manifest: Manifest, most: int, seed: int = 0) -> Manifest:
-    """At most so many trials, drawn at random, as many of each class as there are; in their order."""
-    label = manifest.table["label"].to_numpy()
-    drawn = np.random.default_rng(seed).permutation(len(label))
-    real, fake = (drawn[label[drawn] == one] for one in (BONAFIDE, SPOOF))
-    real = real[: max(most // 2, most - len(fake))]
-    rows = np.sort(np.concatenate([real, fake[: most - len(real)]]))
-    return replace(manifest, table=manifest.table.take(pa.array(rows)))
-
-
-def threshold_of(detector: Detector, bonafide: FloatArray, spoof: FloatArray) -> float:
-    """The threshold of a detector; where it brings none, that of equal errors on scores of these trials."""
-    own = float(detector.eer_threshold)
-    return eer_threshold(bonafide, spoof) if math.isnan(own) else own
 
 
 def score_attacked(

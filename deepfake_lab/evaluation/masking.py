@@ -19,7 +19,7 @@ from deepfake_lab.adversaries.budget import Budget, MaxBudget, SnrBudget
 from deepfake_lab.adversaries.fgsm import Fgsm
 from deepfake_lab.adversaries.gradients import slope_error
 from deepfake_lab.adversaries.pgd import Pgd
-from deepfake_lab.evaluation.attacked import threshold_of
+from deepfake_lab.evaluation.trials import threshold_of
 from deepfake_lab.models.detector import Detector
 from deepfake_lab.types import BONAFIDE, SPOOF, Batch
 

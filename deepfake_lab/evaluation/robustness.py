@@ -1,195 +1,185 @@
-"""What an adversary leaves of a detector, budget by budget."""
+"""How far detectors hold under conditions that harm recordings: errors by level, at no threshold and at their own."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from deepfake_lab.data.files import whole
 from deepfake_lab.evaluation.bootstrap import Interval, intervals_of, resample
-from deepfake_lab.evaluation.breakdown import Cluster, cells_of
+from deepfake_lab.evaluation.breakdown import FEW_GROUPS, Cluster, cells_of
 from deepfake_lab.evaluation.cells import MEASURES
 from deepfake_lab.evaluation.compare import Estimate
-from deepfake_lab.evaluation.pages.document import percent, picture, write_page
-from deepfake_lab.evaluation.pages.html import Page, Section, Table
-from deepfake_lab.evaluation.plots.robustness import Curve, against_budget
+from deepfake_lab.evaluation.trials import CLEAN
 from deepfake_lab.metrics.ranking import FloatArray
-from deepfake_lab.types import BONAFIDE, SPOOF
 
-Bound: TypeAlias = Literal["snr_db", "epsilon"]
-"""What limits a change: its energy, by the signal-to-noise ratio in dB, or every sample, by its largest change."""
-
-SPEAKS_OF = (
-    "95 % intervals speak of other recordings of the same sources. Success: share of what was judged right that "
-    "is judged wrong after the change, all at the same threshold."
-)
-MASKED = "Do not take what follows for robustness. "
-"""Begins the warnings about gradients."""
+MEAN: Final = "mean"
+"""Condition that stands for the mean over all others, each of which is the mean over its levels."""
+RATES: Final = ("eer", "hter", "miss", "false_alarm")
+"""Error rates: equal, then half total, of bona fide trials and of spoofs at the detector's own threshold."""
 
 
-class Level(NamedTuple):
-    """What is left at one budget; shares, not per cent.
+class Place(NamedTuple):
+    """Which detector is measured, and after what."""
+
+    detector: str
+    condition: str
+    level: str = ""
+
+    @property
+    def title(self) -> str:
+        """What was done, for people."""
+        return f"{self.condition} {self.level}".rstrip()
+
+
+class Rates(NamedTuple):
+    """Error rates, as shares.
 
     Attributes:
-        name: of the budget, or "clean".
-        eer: equal error rate.
-        accuracy: share of right decisions.
-        success: share of the changed trials judged right before that are judged wrong.
-        passed: the same among spoofs, which pass as bona fide.
-        flagged: the same among bona fide trials, which are flagged as spoofs.
+        eer: equal error rate, whatever the threshold.
+        hter: half total error rate at the detector's threshold, the mean of the two that follow. What it lies above
+            the EER is what a threshold from clean recordings costs.
+        miss: share of bona fide trials that are rejected there.
+        false_alarm: share of spoofs that are accepted there.
+        gain: by how much the EER lies below that of the first detector.
     """
 
-    name: str
     eer: Estimate
-    accuracy: Estimate
-    success: Estimate
-    passed: Estimate
-    flagged: Estimate
+    hter: Estimate
+    miss: Estimate
+    false_alarm: Estimate
+    gain: Estimate
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """What is left of a detector.
+    """What is left of some detectors.
 
     Attributes:
-        title: who attacks whom, on what.
-        threshold: of the decisions.
-        levels: without an attack, then by budget, the smallest first.
+        title: on what they were measured.
+        thresholds: score from which each accepts a trial as bona fide.
+        rates: by place, each detector's clean ones first and its mean last.
+        groups: number of groups of trials of the rarer class.
         notes: what a reader must know before using any number.
-        checked: number of recordings on which gradients were checked.
-        suspicions: signs that they are masked: see `deepfake_lab.evaluation.masking`.
     """
 
     title: str
-    threshold: float
-    levels: Sequence[Level]
+    thresholds: Mapping[str, float]
+    rates: Mapping[Place, Rates]
+    groups: int
     notes: Sequence[str] = ()
-    checked: int = 0
-    suspicions: Sequence[str] = ()
+
+    @property
+    def detectors(self) -> list[str]:
+        """Their names."""
+        return list(self.thresholds)
+
+    @property
+    def harms(self) -> list[tuple[str, str]]:
+        """Conditions and levels, but for the clean one and the mean."""
+        first = self.detectors[0]
+        return [place[1:] for place in self.rates if place.detector == first and place.condition not in (CLEAN, MEAN)]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Notes, and a word on small samples."""
+        few = f"fewer than {FEW_GROUPS} groups of a class ({self.groups}): intervals are too narrow"
+        return [*self.notes, *([few] if self.groups < FEW_GROUPS else [])]
 
     def metrics(self) -> dict[str, float]:
-        """Figures by name, such as `adversary/snr_db_40/eer`."""
+        """Figures by name, such as `robustness/before/white/10/eer`."""
         return {
-            f"adversary/{level.name.replace('=', '_')}/{name}": getattr(level, name).value
-            for level in self.levels
-            for name in Level._fields[1:]
+            "/".join(["robustness", *filter(None, place)]).replace(" ", "_") + f"/{name}": getattr(rates, name).value
+            for place, rates in self.rates.items()
+            for name in RATES
         }
 
 
 def measure(
-    tables: Mapping[str, pd.DataFrame],
-    threshold: float,
+    tables: Mapping[Place, pd.DataFrame],
+    thresholds: Mapping[str, float],
     *,
-    targets: Collection[int] = (BONAFIDE, SPOOF),
     cluster: Cluster = "group",
     replicates: int = 1000,
     seed: int = 0,
-) -> list[Level]:
+) -> dict[Place, Rates]:
     """Measures score tables of the same trials, in the same order; each replicate draws the same groups for all.
 
     Args:
-        tables: by the name of the budget, the clean one first.
-        threshold: score from which a trial is accepted as bona fide.
-        targets: labels of the trials that were changed.
+        tables: by place; a detector's clean one and the same others for each.
+        thresholds: score from which each detector accepts a trial as bona fide.
         cluster: what the bootstrap draws whole.
         replicates: number of bootstrap replicates.
         seed: of the bootstrap.
+
+    Returns:
+        Rates of each place, and of each detector's mean over conditions.
     """
-    clean = next(iter(tables.values()))
-    group, names = pd.factorize(clean[cluster], sort=True)
-    label = clean["label"].to_numpy()
-    right = ((clean["score"].to_numpy() >= threshold) == (label == BONAFIDE)) & np.isin(label, list(targets))
-    kinds = (np.full(len(clean), True), right, right & (label == SPOOF), right & (label == BONAFIDE))
-    cells = [cells_of(table[kind], (), group[kind], threshold)[0] for table in tables.values() for kind in kinds]
-    drawn = iter(resample(cells, len(names), replicates=replicates, seed=seed))
-    few, *changed = int(cells[0].groups.min()), *(len(np.unique(group[kind])) for kind in kinds[1:])
-    return [
-        Level(
-            name,
-            _estimate(_column(whole := next(drawn), "eer"), few),
-            _estimate(_column(whole, "accuracy"), few),
-            *(_estimate(1 - _column(next(drawn), "accuracy"), groups) for groups in changed),
-        )
-        for name in tables
-    ]
+    group, names = pd.factorize(next(iter(tables.values()))[cluster], sort=True)
+    cells = [cells_of(table, (), group, thresholds[place.detector])[0] for place, table in tables.items()]
+    drawn = resample(cells, len(names), replicates=replicates, seed=seed)
+    values = {place: _errors(one[:, 0]) for place, one in zip(tables, drawn, strict=True)}
+    found, few, first = {}, groups_of(next(iter(tables.values())), cluster), next(iter(thresholds))
+    for detector in thresholds:
+        own = {place: rates for place, rates in values.items() if place.detector == detector}
+        own |= {Place(detector, MEAN): _mean(own)}
+        values |= own
+        for place, rates in own.items():
+            eer, hter, miss, false_alarm = (rate_of(column, few) for column in rates.T)
+            gain = estimate_of(values[place._replace(detector=first)][:, 0] - rates[:, 0], few)
+            found[place] = Rates(eer, hter, miss, false_alarm, gain)
+    return found
 
 
-def _column(values: FloatArray, name: str) -> FloatArray:
-    """A metric and its replicates ``(1 + R,)``; NaN where there are no trials."""
-    return values[:, 0, MEASURES.index(name)] if values.shape[1] else np.full(len(values), np.nan)
+def groups_of(table: pd.DataFrame, cluster: Cluster = "group") -> int:
+    """Number of groups of the class that has fewer."""
+    return int(table.groupby("label")[cluster].nunique().min())
 
 
-def _estimate(values: FloatArray, groups: int) -> Estimate:
+def rate_of(values: FloatArray, groups: int) -> Estimate:
     """A rate and its interval, of its replicates ``(1 + R,)``; rounding must not take it out of [0, 1]."""
-    values = np.clip(values, 0.0, 1.0).round(12)
+    return estimate_of(np.clip(values, 0.0, 1.0), groups)
+
+
+def estimate_of(values: FloatArray, groups: int) -> Estimate:
+    """A value and its interval, of its replicates ``(1 + R,)``."""
+    values = values.round(12)
     low, high = intervals_of(values, groups)
     return Estimate(float(values[0]), Interval(float(low), float(high)))
 
 
-def in_words(name: str) -> str:
-    """A budget as people say it."""
-    bound, _, size = name.partition("=")
-    return {"snr_db": f"SNR {size} dB", "epsilon": f"epsilon {size}"}.get(bound, bound)
+def to_frame(names: Mapping[str, Sequence[str]], estimates: Mapping[str, Sequence[Estimate]]) -> pd.DataFrame:
+    """Columns of names, then each column of estimates with its bounds in two that end in `_low` and `_high`."""
+    columns: dict[str, Sequence[str] | list[float]] = dict(names)
+    for name, column in estimates.items():
+        columns[name] = [one.value for one in column]
+        columns[f"{name}_low"] = [one.interval.low for one in column]
+        columns[f"{name}_high"] = [one.interval.high for one in column]
+    return pd.DataFrame(columns)
 
 
-def robustness_page(found: Robustness) -> Page:
-    """The verdict, a table and a picture."""
-    clean, *attacked = found.levels
-    last = attacked[-1]
-    (eer, accuracy), (eer_left, accuracy_left) = (
-        (100 * one.eer.value, 100 * one.accuracy.value) for one in (clean, last)
-    )
-    verdict = (
-        f"Clean, {accuracy:.1f} % of decisions are right and the EER is {eer:.1f} %; "
-        f"at {in_words(last.name)}, {accuracy_left:.1f} % and {eer_left:.1f} %."
-    )
-    lost = next((level for level in attacked if level.eer.interval.low > 0.5), None)
-    reasons = [f"Worse than chance from {in_words(lost.name)} on."] if lost else []
-    if found.checked and not found.suspicions:
-        reasons.append(f"No sign of masked gradients on {found.checked} recordings.")
-    header = ("budget", "EER %", "accuracy %", "success %", "spoofs that pass %", "bona fide flagged %")
-    rows = [(in_words(level.name), *(percent(one) for one in level[1:])) for level in found.levels]
-    curves = [
-        Curve("EER", [level.eer for level in found.levels]),
-        Curve("accuracy", [level.accuracy for level in found.levels]),
-        Curve("success", [level.success for level in found.levels]),
-    ]
-    drawn = against_budget([in_words(level.name) for level in found.levels], curves, found.title)
-    caption = "A detector that holds stays where it is; one that falls early falls to what nobody hears. Bands: 95 %."
-    warnings = [*found.notes, *(MASKED + one for one in found.suspicions)]
-    return Page(
-        title=found.title,
-        alarm="doubt" if warnings else "fine",
-        verdict=verdict,
-        reasons=reasons,
-        warnings=warnings,
-        sections=[
-            Section("What is left", [Table("", header, rows)], f"{SPEAKS_OF} Threshold: {found.threshold:.3f}."),
-            Section("Against the budget", [picture(drawn, caption, verdict)]),
-        ],
-    )
+def write_rates(rates: Mapping[Place, Rates], path: Path) -> None:
+    """Leaves all rates as CSV, a row a place."""
+    names = {name: [getattr(place, name) for place in rates] for name in Place._fields}
+    estimates = {name: [getattr(one, name) for one in rates.values()] for name in Rates._fields}
+    with whole(path) as partial:
+        to_frame(names, estimates).to_csv(partial, index=False)
 
 
-def to_frame(levels: Sequence[Level]) -> pd.DataFrame:
-    """A row a budget, with bounds of intervals in columns that end in `_low` and `_high`."""
-    rows: list[dict[str, str | float]] = []
-    for level in levels:
-        row: dict[str, str | float] = {"budget": level.name}
-        for name, one in zip(Level._fields[1:], level[1:], strict=True):
-            row |= {name: one.value, f"{name}_low": one.interval.low, f"{name}_high": one.interval.high}
-        rows.append(row)
-    return pd.DataFrame(rows)
+def _errors(values: FloatArray) -> FloatArray:
+    """`RATES` ``(1 + R, 4)`` of what `Cells.measures` gives of one cell."""
+    eer, balanced, recall = (values[:, MEASURES.index(name)] for name in ("eer", "balanced_accuracy", "recall"))
+    false_alarm = np.where(np.isnan(balanced), np.nan, 1 - recall)  # recall of no spoofs is 0
+    return np.stack([eer, 1 - balanced, 2 * (1 - balanced) - false_alarm, false_alarm], axis=1)
 
 
-def write_robustness(found: Robustness, folder: Path) -> Page:
-    """Leaves `robustness.md`, `.html`, `.png` and `.csv` in a folder; gives what they say."""
-    page = robustness_page(found)
-    write_page(page, folder, "robustness")
-    with whole(folder / "robustness.csv") as partial:
-        to_frame(found.levels).to_csv(partial, index=False)
-    return page
+def _mean(values: Mapping[Place, FloatArray]) -> FloatArray:
+    """Mean over the conditions of their means over levels."""
+    conditions = dict.fromkeys(place.condition for place in values if place.condition != CLEAN)
+    each = [np.mean([one for place, one in values.items() if place.condition == name], axis=0) for name in conditions]
+    return np.asarray(np.mean(each, axis=0))

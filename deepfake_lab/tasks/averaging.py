@@ -43,6 +43,10 @@ class AveragedWeights(pl.Callback, ABC):
     def share(self, trainer: pl.Trainer, updates: int) -> float | None:
         """Share of the present weights in the average, after so many updates; None leaves the average as it is."""
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Counts steps from where a resumed run stands."""
+        self._step = trainer.global_step
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:

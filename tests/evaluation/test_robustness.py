@@ -1,90 +1,107 @@
-"""What is left of a detector: the numbers, by the plain metrics, and the words."""
+"""What is left of detectors under conditions: the numbers, by the plain metrics, the words and the pictures."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from matplotlib.text import Text
 
-from deepfake_lab.evaluation.attacked import CLEAN, sampled
-from deepfake_lab.evaluation.masking import in_words
-from deepfake_lab.evaluation.robustness import Robustness, measure, robustness_page, to_frame, write_robustness
+from deepfake_lab.augment.level import Gain
+from deepfake_lab.evaluation.conditions import Codecs, Pinned
+from deepfake_lab.evaluation.pages.robustness import robustness_page, write_robustness
+from deepfake_lab.evaluation.plots.robustness import over_levels, side_by_side
+from deepfake_lab.evaluation.robustness import MEAN, Place, Robustness, groups_of, measure
 from deepfake_lab.evaluation.scores import by_class
+from deepfake_lab.evaluation.trials import CLEAN
 from deepfake_lab.metrics.functional import eer
+
+THRESHOLDS = {"before": 0.2, "after": 0.1}
+CONDITIONS = {"gain": Pinned(Gain, "gain_db", [-6, -20], "gain, dB"), "codecs": Codecs(["gsm"])}
 
 
 @pytest.fixture
 def tables(make_table):
-    """Scores of test as they are, and pushed to the wrong side by 1 and by 100."""
-    clean = make_table({"test": ("world", "piper")}, sentences=30)
-    push = 2 * clean["label"] - 1
-    pushed = {f"snr_db={name}": clean.assign(score=clean["score"] + by * push) for name, by in (("40", 1), ("20", 100))}
-    return {CLEAN: clean, **pushed}
+    """The second detector tells more; conditions shift scores, and codecs mix them up."""
+    clean = make_table({"test": ("world", "piper")}, sentences=60)
+    mess = np.random.default_rng(0).normal(size=len(clean))
+
+    def scored(score):
+        return clean.assign(score=score)
+
+    found = {}
+    for name, gain in (("before", 0.0), ("after", 2.0)):
+        score = clean["score"] + gain * (1 - 2 * clean["label"])
+        found |= {Place(name, CLEAN): scored(score), Place(name, "gain", "-6"): scored(score - 1)}
+        found |= {Place(name, "gain", "-20"): scored(score - 50), Place(name, "codecs", "gsm 13"): scored(score + mess)}
+    return found
 
 
-def test_numbers_are_those_of_the_plain_metrics(tables):
-    levels = measure(tables, 0.2, replicates=50)
-    for level, table in zip(levels, tables.values(), strict=True):
-        assert level.eer.value == pytest.approx(eer(*by_class(table)))
-        assert level.accuracy.value == pytest.approx(((table["score"] >= 0.2) == (table["label"] == 0)).mean())
-        assert level.eer.interval.low <= level.eer.value <= level.eer.interval.high
-    clean, some, every = levels
-    real, fake = by_class(tables[CLEAN])
-    flagged, passed = ((real < 1.2) & (real >= 0.2)).sum(), ((fake >= -0.8) & (fake < 0.2)).sum()
-    assert some.flagged.value == pytest.approx(flagged / (real >= 0.2).sum())
-    assert some.passed.value == pytest.approx(passed / (fake < 0.2).sum())
-    assert some.success.value == pytest.approx((flagged + passed) / ((real >= 0.2).sum() + (fake < 0.2).sum()))
-    assert (clean.success.value, every.success.value, every.accuracy.value, every.eer.value) == (0, 1, 0, 1)
+@pytest.fixture
+def found(tables):
+    groups = groups_of(tables["before", CLEAN, ""])
+    return Robustness("a test", THRESHOLDS, measure(tables, THRESHOLDS, replicates=60), groups, ["Mind this."])
 
 
-def test_only_what_was_changed_counts_as_success(tables):
-    some = measure(tables, 0.2, targets=(1,), replicates=50)[1]
-    assert some.success == some.passed
-    assert np.isnan(some.flagged.value)
-    nothing = measure(tables, -1e9, targets=(1,), replicates=50)[1]  # no spoof is judged right
-    assert np.isnan(nothing.success.value)
+def test_numbers_are_those_of_the_plain_metrics(tables, found):
+    for place, table in tables.items():
+        real, fake = by_class(table)
+        rates, threshold = found.rates[place], THRESHOLDS[place.detector]
+        assert rates.eer.value == pytest.approx(eer(real, fake))
+        assert rates.miss.value == pytest.approx((real < threshold).mean())
+        assert rates.false_alarm.value == pytest.approx((fake >= threshold).mean())
+        assert rates.hter.value == pytest.approx((rates.miss.value + rates.false_alarm.value) / 2)
+        other = found.rates[place._replace(detector="before")].eer.value
+        assert rates.gain.value == pytest.approx(other - rates.eer.value)
+        for estimate in rates:
+            assert estimate.interval.low <= estimate.value <= estimate.interval.high
+    assert found.groups == 60
 
 
-def test_report_says_what_is_wrong_with_the_gradients(tables, tmp_path):
-    levels = measure(tables, 0.2, replicates=50)
-    page = robustness_page(Robustness("pgd on x test", 0.2, levels, checked=16))
-    assert page.reasons[-1] == "No sign of masked gradients on 16 recordings."
-    assert "SNR 20 dB, 0.0 % and 100.0 %" in page.verdict
-    doubted = Robustness("pgd on x test", 0.2, levels, checked=16, suspicions=["Something is odd."])
-    write_robustness(doubted, tmp_path)
-    assert "Do not take what follows for robustness. Something is odd." in (tmp_path / "robustness.md").read_text()
-    assert {path.name for path in tmp_path.iterdir()} == {f"robustness.{end}" for end in ("md", "html", "png", "csv")}
-    assert list(to_frame(levels)["budget"]) == list(tables)
-    assert doubted.metrics()["adversary/snr_db_20/accuracy"] == 0
+def test_a_shift_costs_decisions_and_no_eer(found):
+    for name in THRESHOLDS:
+        clean, shifted = (found.rates[Place(name, *which)] for which in ((CLEAN, ""), ("gain", "-20")))
+        assert shifted.eer == clean.eer
+        assert (shifted.miss.value, shifted.false_alarm.value, shifted.hter.value) == (1, 0, 0.5)
 
 
-@pytest.mark.parametrize(
-    ("odd", "said"),
-    [
-        ({}, None),
-        ({"untrue": 9}, "not its slope on 9 of 20"),
-        ({"single": {"a": 7, "b": 19}}, "At a a single step misleads on 7 of 20 recordings, several steps on 5"),
-        ({"steps": {"a": 19, "b": 16}, "single": {"a": 5, "b": 5}}, "a misleads on 19 of 20"),
-        ({"at_last": 19}, "without bounds misleads on 19"),
-    ],
-)
-def test_each_sign_of_masked_gradients_is_put_into_words(odd, said):
-    fine = {"untrue": 1, "single": {"a": 5, "b": 19}, "steps": {"a": 5, "b": 20}, "at_last": 20}
-    found = list(in_words(20, **{**fine, **odd}))
-    assert len(found) == (said is not None)
-    assert said is None or said in found[0]
+def test_the_mean_weighs_conditions_alike_whatever_their_levels(found):
+    for name in THRESHOLDS:
+        rates = {place[1:]: rates.eer.value for place, rates in found.rates.items() if place.detector == name}
+        expected = ((rates["gain", "-6"] + rates["gain", "-20"]) / 2 + rates["codecs", "gsm 13"]) / 2
+        assert rates[MEAN, ""] == pytest.approx(expected)
+    assert found.rates[Place("after", MEAN)].gain.interval.low > 0
 
 
-def test_samples_have_as_many_of_each_class_as_there_are(make_manifest):
-    manifest = make_manifest("test", 20)  # 20 bona fide, 40 spoofs
+def test_report_has_it_all(found, tmp_path):
+    page = write_robustness(found, CONDITIONS, tmp_path)
+    assert page.reasons[0].startswith("Gain of after over before: ")
+    assert page.reasons[0].endswith("points of mean EER, better.")
+    assert page.warnings == ["Mind this."]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(f"robustness.{end}" for end in ("md", "html", "csv")),
+        *(f"robustness-{number}.png" for number in (0, 1)),
+    }
+    rows = pd.read_csv(tmp_path / "robustness.csv", keep_default_na=False).set_index(["detector", "condition", "level"])
+    assert len(rows) == 2 * 5
+    assert float(rows.loc[("after", "gain", "-20"), "hter"]) == 0.5
+    table = page.sections[0].parts[0]
+    assert [row[0] for row in table.rows] == ["clean", "gain -6", "gain -20", "codecs gsm 13", "mean"]
+    assert found.metrics()["robustness/after/codecs/gsm_13/eer"] == found.rates["after", "codecs", "gsm 13"].eer.value
 
-    @settings(max_examples=25, deadline=None)
-    @given(most=st.integers(2, 80), seed=st.integers(0, 3))
-    def check(most, seed):
-        drawn = sampled(manifest, most, seed)
-        reals, fakes = drawn.counts()["test"]
-        assert reals + fakes == min(most, 60)
-        assert reals == min(20, max(most // 2, most - 40))
-        keys = drawn.table["key"].to_pylist()
-        assert keys == [key for key in manifest.table["key"].to_pylist() if key in set(keys)]
 
-    check()
+def test_one_detector_and_one_condition_are_enough(found):
+    rates = {place: one for place, one in found.rates.items() if place.detector == "before" and place.level != "gsm 13"}
+    alone = Robustness("a test", {"before": 0.2}, rates, 10)
+    page = robustness_page(alone, {"gain": CONDITIONS["gain"]})
+    assert page.reasons == []
+    assert page.warnings == ["fewer than 50 groups of a class (10): intervals are too narrow"]
+    assert [len(section.parts) for section in page.sections] == [1, 1, 1]
+
+
+def words(figure):
+    return {text.get_text() for text in figure.findobj(Text)}
+
+
+def test_pictures_hold_every_detector_and_level(found):
+    said = words(over_levels(found, {"gain": "gain, dB"}))
+    assert {"clean", "-6", "-20", "before, EER", "after, HTER", "gain, dB"} <= said
+    assert {"gsm 13", "after, EER", "codec, kbit/s"} <= words(side_by_side(found, "codecs", "codec, kbit/s"))
