@@ -1,8 +1,9 @@
-"""`python -m deepfake_lab.benchmark`: models x front-ends x seeds, on a corpus or across corpora; each job is a run."""
+"""`python -m deepfake_lab.benchmark`: models x front-ends x recipes x seeds, on a corpus or across corpora."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import re
@@ -59,6 +60,7 @@ def benchmark(composed: DictConfig) -> None:
     words = _words(own["settings"])
     _check(own, words)
     told = {name: [*words, *more] for name, more in _corpora(own["corpora"], words).items()}
+    own["recipes"] = _recipes(own["recipes"])
     own["preset"] = str(HydraConfig.get().runtime.choices["benchmark"])
     folder = Path(own["folder"] or f"runs/benchmark/{own['preset']}-{'-'.join(told)}")
     tracked_as = _composed(next(iter(told.values())))["tracking"]
@@ -88,10 +90,14 @@ def _work(
     from deepfake_lab.tracking import source_tags
 
     parent = plan.mlflow_run_id
-    worker = Worker(folder, lock, _command(folder, told), {**os.environ, PARENT_RUN_VARIABLE: parent}, tracking)
+    worker = Worker(
+        folder, lock, _command(folder, told, own["recipes"]), {**os.environ, PARENT_RUN_VARIABLE: parent}, tracking
+    )
     tags = source_tags() | {"benchmark": own["preset"], "corpus": ", ".join(told)}
     with tracking.run(folder.name, tags=tags, run_id=parent) as tracked:
-        tracked.log_config({key: own[key] for key in ("models", "frontends", "seeds", "settings", "corpora")})
+        tracked.log_config(
+            {key: own[key] for key in ("models", "frontends", "recipes", "seeds", "settings", "corpora")}
+        )
         try:
             worker.work(plan, minutes=own["minutes"], retry=own["retry"])
         finally:  # however it ended, what was done is worth a look
@@ -145,13 +151,35 @@ def _corpora(given: Sequence[str] | Mapping[str, Any] | None, words: Sequence[st
     return corpora
 
 
+def _recipes(given: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    """What makes each recipe, by its name.
+
+    Raises:
+        LabError: a name or a setting is of no use.
+    """
+    if not isinstance(given, dict | None):
+        raise LabError(f"recipes={given}: give names and settings, such as {{plain: {{}}, focal: {{loss: focal}}}}.")
+    recipes = {}
+    for name, settings in (given or {}).items():
+        if not re.fullmatch(r"[\w.-]+", str(name)):
+            raise LabError(f"recipes: {name}: a name that can be a folder's is needed.")
+        if not isinstance(settings, dict | None):
+            raise LabError(f"recipes: {name}: {settings}: give settings, such as {{loss: focal, optim.lr: 1e-4}}.")
+        for key in settings or {}:
+            if key in INSTEAD:
+                raise LabError(f"recipes: {name}: {key}: a benchmark gives each run its own. Use {INSTEAD[key]}.")
+        recipes[str(name)] = list(_leaves("", settings or {}))
+    return recipes
+
+
 def _leaves(prefix: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """Nested settings as overrides."""
     for key, value in settings.items():
+        place = f"{prefix}.{key}" if prefix else key
         if isinstance(value, Mapping):
-            yield from _leaves(f"{prefix}.{key}", value)
+            yield from _leaves(place, value)
         else:
-            yield quoted(f"{prefix}.{key}={'null' if value is None else value}")
+            yield quoted(f"{place}={value if isinstance(value, str) else json.dumps(value)}")
 
 
 def _composed(words: Sequence[str]) -> dict[str, Any]:
@@ -174,6 +202,8 @@ def _plan(own: Mapping[str, Any], told: Mapping[str, list[str]], tracking: Track
 
     configs = {name: _composed(words) for name, words in told.items()}
     detectors, left_out = _detectors(own["models"], own["frontends"], next(iter(told.values())))
+    for recipe in own["recipes"].values():  # composed once, so that what is wrong is told now
+        _composed([*next(iter(told.values())), *_filled(recipe, "folder", "model-frontend", 0)])
     sides = {name: _side(name, config) for name, config in configs.items()}
     untrained = {name: why for name, side in sides.items() if (why := side.why_untrained())}
     left_out |= {f"training on {name}": why for name, why in untrained.items()}
@@ -183,10 +213,17 @@ def _plan(own: Mapping[str, Any], told: Mapping[str, list[str]], tracking: Track
     pairs = [(train, test) for train in trained for test in (train, *(name for name in sides if name != train))]
     parts = ("treatment", "loss", "task", "optim", "trainer", "callbacks", "loader", "metric", "mode")
     settings = {"runs": {part: configs[trained[0]][part] for part in parts}}
+    settings |= {f"recipe {name}": {"said": shlex.join(recipe)} for name, recipe in own["recipes"].items()}
     settings |= {f"data of {name}": config["data"] for name, config in configs.items()}
     settings |= {" + ".join(pair): config for pair, config in detectors.items()}
     return Plan(
-        jobs=[Job(*detector, seed, *pair) for seed in own["seeds"] for detector in detectors for pair in pairs],
+        jobs=[
+            Job(*detector, seed, *pair, recipe)
+            for seed in own["seeds"]
+            for detector in detectors
+            for recipe in own["recipes"] or [""]
+            for pair in pairs
+        ],
         left_out=left_out,
         shared={" > ".join(pair): found for pair in pairs if (found := shared_by(*(sides[name] for name in pair)))},
         unseen=sides[trained[0]].unseen(own["unseen"]),
@@ -232,8 +269,16 @@ def _side(name: str, config: Mapping[str, Any]) -> Side:
     return Side(name, corpus.prepare(), corpus.sources)
 
 
-def _command(folder: Path, told: Mapping[str, Sequence[str]]) -> Callable[[Job], list[str]]:
-    """What calls the process of a job, given what runs on each corpus are told."""
+def _filled(recipe: Sequence[str], folder: Path | str, trained: str, seed: int) -> list[str]:
+    """Settings of a recipe, with places of other recipes' detectors filled in."""
+    places = {"{folder}": str(folder), "{trained}": trained, "{seed}": str(seed)}
+    return [re.sub(r"\{(folder|trained|seed)\}", lambda found: places[found[0]], text) for text in recipe]
+
+
+def _command(
+    folder: Path, told: Mapping[str, Sequence[str]], recipes: Mapping[str, Sequence[str]]
+) -> Callable[[Job], list[str]]:
+    """What calls the process of a job, given what runs on each corpus and by each recipe are told."""
 
     def command(job: Job) -> list[str]:
         place = folder / job.name
@@ -241,6 +286,8 @@ def _command(folder: Path, told: Mapping[str, Sequence[str]]) -> Callable[[Job],
         if (place / "checkpoints" / "last.ckpt").is_file() and (place / "config.yaml").is_file():
             return [*call, f"resume={place}"]
         chosen = [f"model={job.model}", f"frontend={job.frontend}", f"seed={job.seed}", f"hydra.run.dir={place}"]
+        if job.trains and job.recipe:
+            chosen += _filled(recipes[job.recipe], folder, f"{job.model}-{job.frontend}", job.seed)
         if not job.trains:
             chosen += ["stages=[test]", f"checkpoint={folder / job.trainer.name / 'detector.ckpt'}"]
         return [*call, *told[job.test], *chosen]

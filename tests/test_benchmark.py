@@ -12,6 +12,7 @@ import make_folder
 import pandas as pd
 import psutil
 import pytest
+import yaml
 
 from deepfake_lab.benchmarking.jobs import Outcome, Plan
 
@@ -155,10 +156,22 @@ def test_asvspoof5_runs_unchanged(lab):
     assert len(plan.jobs) == 3 * (2 * 5 + 4)
     assert [job.seed for job in plan.jobs] == [0] * 14 + [1] * 14 + [2] * 14
     assert plan.unseen == ["asvspoof5/A17", "asvspoof5/A26", "asvspoof5/A32"]
-    status, printed = lab("benchmark", "benchmark=toy", *corpus, SHORT, "models=[lcnn]", "seeds=[0]")
+    start = "{folder}/{trained}-focal-seed{seed}-asvspoof5/detector.ckpt"
+    recipes = f"recipes={{focal: {{loss: focal}}, further: {{model.init: '{start}', optim: {{lr: 1e-4}}}}}}"
+    status, printed = lab("benchmark", "benchmark=toy", *corpus, SHORT, "models=[lcnn]", "seeds=[0]", recipes)
     assert status == 0, printed
-    (line,) = pd.read_csv("runs/benchmark/toy-asvspoof5/leaderboard.csv").to_dict("records")
-    assert line["detector"] == "lcnn + lfcc"
+    board = Path("runs/benchmark/toy-asvspoof5")
+    (line, _) = pd.read_csv(board / "leaderboard.csv").sort_values("detector").to_dict("records")[::-1]
+    assert line["detector"] == "lcnn + lfcc + further"
+    first, further = (
+        yaml.safe_load((board / f"lcnn-lfcc-{name}-seed0-asvspoof5/config.yaml").read_text())
+        for name in ("focal", "further")
+    )
+    assert first["loss"]["_target_"].endswith("Focal")
+    assert (further["model"]["init"], further["optim"]["lr"]) == (
+        f"{board}/lcnn-lfcc-focal-seed0-asvspoof5/detector.ckpt",
+        1e-4,
+    )
     assert 0 <= line["eer"] <= 1
     assert "unseen" not in line, "all systems are"
 
@@ -224,6 +237,9 @@ def test_three_corpora_two_of_which_can_be_trained_on(lab):
         (["resume=x"], "calling the benchmark again"),
         (["trainer.max_epoch=3"], "Did you mean trainer.max_epochs"),
         (["data=asvspoof5"], "data.root is needed"),
+        (["recipes={a: {seed: 1}}"], "Use seeds=[...]"),
+        (["recipes={a: {optim.lrr: 1}}"], "optim.lrr"),
+        (["recipes=[a]"], "give names and settings"),
         (["corpora=toy"], "give names and settings"),
         (["corpora={a/b: {}}"], "a name that can be a folder's"),
         (["corpora={toy: 3}"], "give settings of data"),

@@ -27,6 +27,7 @@ class Job(NamedTuple):
         seed: of the training.
         train: name of the corpus that is trained on.
         test: name of the corpus that is tested on; the same where the job trains.
+        recipe: name of the recipe that it trains by; empty where there are none.
     """
 
     model: str
@@ -34,11 +35,12 @@ class Job(NamedTuple):
     seed: int
     train: str
     test: str
+    recipe: str = ""
 
     @property
     def detector(self) -> str:
         """What it trains or tests, for people."""
-        return f"{self.model} + {self.frontend}"
+        return " + ".join(filter(None, (self.model, self.frontend, self.recipe)))
 
     @property
     def trains(self) -> bool:
@@ -54,7 +56,8 @@ class Job(NamedTuple):
     def name(self) -> str:
         """Name of the folder that it leaves, and of its run in MLflow."""
         tested = "" if self.trains else f"-on-{self.test}"
-        return f"{self.model}-{self.frontend}-seed{self.seed}-{self.train}{tested}"
+        trained = "-".join(filter(None, (self.model, self.frontend, self.recipe)))
+        return f"{trained}-seed{self.seed}-{self.train}{tested}"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ def test_a_job_knows_which_trains_its_detector():
     assert TESTING.trainer == TRAINING == TRAINING.trainer
     assert TRAINING.name == "lcnn-cqt-seed1-toy"
     assert TESTING.name == "lcnn-cqt-seed1-toy-on-office"
+    focal = TESTING._replace(recipe="focal")
+    assert (focal.name, focal.detector) == ("lcnn-cqt-focal-seed1-toy-on-office", "lcnn + cqt + focal")
+    assert focal.trainer == TRAINING._replace(recipe="focal")
 
 
 def test_an_outcome_is_read_as_it_was_written(tmp_path):
