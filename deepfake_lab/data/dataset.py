@@ -122,7 +122,8 @@ class UtteranceDataset(Dataset[Trial]):
     def _offset(self, draw: Draw, most: int) -> int:
         """How far into a longer utterance the window begins: at most `most` samples."""
         if self.crop == "random":
-            return int(self._random(draw, _CROP).integers(most + 1))
+            leader = draw if draw.beside is None else draw._replace(row=draw.beside)
+            return int(self._random(leader, _CROP).integers(most + 1))
         return most // 2 if self.crop == "center" else 0
 
     def _random(self, draw: Draw, purpose: int) -> np.random.Generator:

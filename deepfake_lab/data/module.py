@@ -19,7 +19,7 @@ from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.dataset import Augment, Crop, Trial, UtteranceDataset
 from deepfake_lab.data.manifest import Finding, Manifest
 from deepfake_lab.data.noise import NoiseCollection, with_trials
-from deepfake_lab.data.sampling import Balance, EpochSampler, draw_shares
+from deepfake_lab.data.sampling import Balance, EpochSampler, PairSampler, copies_of, draw_shares
 from deepfake_lab.types import SPLITS, SPOOF, Batch, Domain, LabError, Split
 
 
@@ -111,6 +111,9 @@ class CorpusDataModule(pl.LightningDataModule):
     def training_counts(self) -> tuple[float, float]:
         """Numbers of (bona fide, spoof) utterances that training draws in an epoch, expected ones under weights."""
         manifest = self._splits["train"]
+        if self.balance == "pairs":
+            pairs = float(len(copies_of(manifest)))
+            return pairs, pairs
         shares = draw_shares(manifest, self.balance, self.corpus.weights)
         if shares is None:
             return manifest.counts()["train"]
@@ -158,18 +161,35 @@ class CorpusDataModule(pl.LightningDataModule):
             cache=None if self.cache is None else DecodedCache.build(manifest, self.cache),
             augment=self.augment if training else (),
         )
-        shares = draw_shares(manifest, self.balance, self.corpus.weights) if training else None
+        sampler = self._training_sampler(manifest) if training else EpochSampler(len(dataset), self.seed, shuffle=False)
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(dataset), self.seed, shuffle=training, shares=shares),
+            sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # the data set fills the rectangle itself
             # one odd trial would break batch norm, and a short last batch weighs each of its trials more
-            drop_last=training and len(dataset) > self.batch_size,
+            drop_last=training and len(sampler) > self.batch_size,
         )
+
+    def _training_sampler(self, manifest: Manifest) -> EpochSampler | PairSampler:
+        """Order and shares of the training utterances.
+
+        Raises:
+            LabError: pairs would be torn apart, or there are none.
+        """
+        if self.balance != "pairs":
+            shares = draw_shares(manifest, self.balance, self.corpus.weights)
+            return EpochSampler(len(manifest), self.seed, shuffle=True, shares=shares)
+        if self.batch_size % 2:
+            raise LabError(f"loader.batch_size={self.batch_size}: pairs need an even one.")
+        if self.corpus.weights:
+            raise LabError(
+                "loader.balance=pairs: draws every copy once, and takes no data.weights. Leave one of them out."
+            )
+        return PairSampler(copies_of(manifest), self.seed)
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from deepfake_lab.data.manifest import Manifest
+from deepfake_lab.types import BONAFIDE, SPOOF, LabError
 
-Balance: TypeAlias = Literal["none", "class", "attack", "domain"]
-"""What is drawn equally often: nothing in particular, or see `draw_shares`."""
+Balance: TypeAlias = Literal["none", "class", "attack", "domain", "pairs"]
+"""What is drawn equally often: nothing in particular, see `draw_shares`, or see `PairSampler`."""
 
 
 class Draw(NamedTuple):
@@ -23,11 +24,13 @@ class Draw(NamedTuple):
         row: of the utterance.
         epoch: in which it is drawn.
         visit: how often it has been drawn in this epoch before, so that no two visits are the same.
+        beside: row of the utterance that it is drawn beside, to be cropped alike; None: by itself.
     """
 
     row: int
     epoch: int
     visit: int = 0
+    beside: int | None = None
 
 
 class EpochSampler(Sampler[Draw]):
@@ -69,6 +72,57 @@ class EpochSampler(Sampler[Draw]):
         for row in rows.tolist():
             yield Draw(row, self.epoch, visits[row])
             visits[row] += 1
+
+
+class PairSampler(Sampler[Draw]):
+    """Visits every copy once an epoch, right after its original and with the same crop.
+
+    Speaker, words, room and channel are then the same in both classes of every batch, and say nothing of the class
+    (vocoded copies beside their sources: Wang and Yamagishi, ICASSP 2023).
+
+    Args:
+        pairs: rows of originals and of their copies ``(P, 2)``; see `copies_of`.
+        seed: of the order.
+    """
+
+    def __init__(self, pairs: npt.NDArray[np.int64], seed: int) -> None:
+        self.pairs = pairs
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.pairs.size
+
+    def __iter__(self) -> Iterator[Draw]:
+        visits = Counter[int]()
+        for original, copy in np.random.default_rng([self.seed, self.epoch]).permutation(self.pairs).tolist():
+            yield Draw(original, self.epoch, visits[original])
+            yield Draw(copy, self.epoch, visits[original], beside=original)
+            visits[original] += 1
+
+
+def copies_of(manifest: Manifest) -> npt.NDArray[np.int64]:
+    """Rows of bona fide recordings and of the copies made of them ``(P, 2)``: same group, same speaker, same length.
+
+    Raises:
+        LabError: there is none.
+    """
+    columns = (manifest.table[name].to_pylist() for name in ("group", "speaker", "frames", "label"))
+    rows = list(zip(*columns, strict=True))
+    originals = {row[:3]: number for number, row in enumerate(rows) if row[3] == BONAFIDE}
+    pairs = [
+        (originals[row[:3]], number) for number, row in enumerate(rows) if row[3] == SPOOF and row[:3] in originals
+    ]
+    if not pairs:
+        raise LabError(
+            f"loader.balance=pairs: no fake in {manifest.root} has group, speaker and length of a real recording. Take "
+            "a corpus of copies (openprompts, wavefake, ljspeech with systems), or loader.balance=class."
+        )
+    return np.array(pairs, dtype=np.int64)
 
 
 def draw_shares(

@@ -11,7 +11,7 @@ from deepfake_lab.config import check_targets
 from deepfake_lab.data.corpora.toy import Toy
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.module import CorpusDataModule
-from deepfake_lab.data.sampling import draw_shares
+from deepfake_lab.data.sampling import PairSampler, copies_of, draw_shares
 from deepfake_lab.types import LabError
 
 CELLS = {  # (corpus, attack, codec): number of utterances
@@ -115,7 +115,60 @@ def test_training_draws_by_shares_and_tells_the_loss_what_it_draws(unbalanced, b
     assert module.val_dataloader().sampler.shares is None
 
 
+class Copies(Toy):
+    """Real tones of several lengths; each fake of training that has a group of theirs is as long as that."""
+
+    def _rows(self):
+        made = [row for row in super()._rows() if row["split"] == "train"]
+        real, fake = ([row for row in made if row["label"] == label] for label in (0, 1))
+        for number, row in enumerate(real):
+            yield {**row, "frames": row["frames"] - 10 * number}
+        for number, row in enumerate(fake):  # every third is of nothing, and two are of the same tone
+            of = real[number // 3]
+            like = {name: of[name] for name in ("group", "speaker")} if number % 3 else {"group": f"text-{number}"}
+            yield {**row, **like, "frames": of["frames"] - 10 * (number // 3)}
+        yield from (row for row in super()._rows() if row["split"] != "train")
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    return Copies(tmp_path_factory.mktemp("copies"))
+
+
+def test_pairs_are_copies_right_after_their_originals_with_the_same_crop(copies):
+    module = CorpusDataModule(copies, window_s=0.1, batch_size=4, num_workers=0, balance="pairs")
+    module.setup()
+    train = module.split("train").table.to_pylist()
+    loader = module.train_dataloader()
+    loader.sampler.set_epoch(2)
+    draws = list(loader.sampler)
+    for original, copy in zip(draws[::2], draws[1::2], strict=True):
+        assert (train[original.row]["label"], train[copy.row]["label"]) == (0, 1)
+        assert all(train[original.row][name] == train[copy.row][name] for name in ("group", "speaker", "frames"))
+        most = train[copy.row]["frames"] - 1_600
+        assert loader.dataset._offset(original, most) == loader.dataset._offset(copy, most)
+    groups = {row["group"] for row in train if row["label"] == 0}
+    copied = [number for number, row in enumerate(train) if row["label"] == 1 and row["group"] in groups]
+    assert sorted(draw.row for draw in draws[1::2]) == copied
+    assert module.training_counts() == (len(copied), len(copied))
+    assert len(loader.sampler) == 2 * len(copied)
+    assert draws != list(PairSampler(loader.sampler.pairs, 0)), "that is epoch 0"
+    places = {loader.dataset._offset(draw, 10_000) for draw in draws[::2] if draw.row == draws[0].row}
+    assert len(places) == 2, "each visit has a crop of its own"
+
+
+def test_pairs_that_cannot_be_are_refused(manifest, copies):
+    with pytest.raises(LabError, match=r"loader\.balance=pairs: no fake in .* has group, speaker and length"):
+        copies_of(manifest)
+    odd = CorpusDataModule(copies, window_s=0.1, batch_size=5, num_workers=0, balance="pairs")
+    odd.setup()
+    with pytest.raises(LabError, match="batch_size=5: pairs need an even one"):
+        odd.train_dataloader()
+
+
 def test_unknown_balance_is_explained():
     node = {"_target_": "deepfake_lab.data.module.CorpusDataModule", "balance": "speaker"}
-    with pytest.raises(LabError, match=r"loader\.balance=speaker: input should be 'none', 'class', 'attack' or"):
+    with pytest.raises(
+        LabError, match=r"loader\.balance=speaker: input should be 'none', 'class', 'attack', 'domain' or 'pairs'"
+    ):
         check_targets({"loader": node})
