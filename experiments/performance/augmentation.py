@@ -69,6 +69,7 @@ def measure():
     """Ratio of the median throughputs; the two take turns."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists")
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
     rates = {"all": [], "none": []}
     with tempfile.TemporaryDirectory() as folder:
