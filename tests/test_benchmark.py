@@ -14,7 +14,9 @@ import psutil
 import pytest
 import yaml
 
+from deepfake_lab import benchmark
 from deepfake_lab.benchmarking.jobs import Outcome, Plan
+from deepfake_lab.config import CONF
 
 SLOW = ("benchmark=toy", "trainer.max_epochs=15", "callbacks.early_stopping=null")
 FIRST, SECOND = "crnn_mfcc-mfcc-seed0-toy", "crnn_mfcc-mfcc-seed1-toy"
@@ -174,6 +176,14 @@ def test_asvspoof5_runs_unchanged(lab):
     )
     assert 0 <= line["eer"] <= 1
     assert "unseen" not in line, "all systems are"
+
+
+def test_every_recipe_that_comes_along_composes():
+    preset = yaml.safe_load((CONF / "benchmark/recipes.yaml").read_text())
+    found = benchmark._recipes(preset["recipes"])
+    assert len(found) == len(preset["recipes"]) > 20
+    for words in found.values():
+        benchmark._composed([*preset["settings"], "model=crnn", *benchmark._filled(words, "folder", "crnn-mel", 0)])
 
 
 def corpora(**settings):
