@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deepfake_lab.adversaries.budget import Budget
     from deepfake_lab.evaluation.attack_report import AttackReport
     from deepfake_lab.evaluation.attacked import Attack, Trials
+    from deepfake_lab.evaluation.pages.html import Page
     from deepfake_lab.tracking import Tracking
 
 TARGETS = {"both": (BONAFIDE, SPOOF), "spoof": (SPOOF,), "bonafide": (BONAFIDE,)}
@@ -48,7 +49,7 @@ def adversary(composed: DictConfig) -> None:
     folder = _folder(config, trials)
     found = _attacked(config, attack, trials, folder)
     page = write_attack(found, folder)
-    run_id = _record(found, config, trials, folder, tracking)
+    run_id = _record(found, page, config, trials, folder, tracking)
     print_page(page)
     print(f"{folder / 'robustness.html'}; MLflow run {run_id}: {tracking.ui_hint}")
 
@@ -144,9 +145,10 @@ def _suspicions(config: dict[str, Any], attack: Attack, trials: Trials, folder: 
     return known
 
 
-def _record(found: AttackReport, config: dict[str, Any], trials: Trials, folder: Path, tracking: Tracking) -> str:
+def _record(
+    found: AttackReport, page: Page, config: dict[str, Any], trials: Trials, folder: Path, tracking: Tracking
+) -> str:
     """Leaves everything in an MLflow run, which a repeated call opens again; gives its id."""
-    from deepfake_lab.evaluation.attack_report import attack_page
     from deepfake_lab.evaluation.pages.document import to_markdown
     from deepfake_lab.tracking.folder import run_of_folder
 
@@ -157,7 +159,7 @@ def _record(found: AttackReport, config: dict[str, Any], trials: Trials, folder:
     with run_of_folder(tracking, folder, command, tags) as tracked:
         tracked.log_config(config)
         tracked.log_corpus(config["choices"]["data"], trials.manifest)
-        tracked.log_results(found.metrics(), step=0, description=to_markdown(attack_page(found), "robustness"))
+        tracked.log_results(found.metrics(), step=0, description=to_markdown(page, "robustness"))
         for path in sorted(folder.glob("robustness.*")):
             tracked.log_file(path)
         tracked.log_folder(folder / "scores", "scores")

@@ -132,12 +132,17 @@ def _check(own: Mapping[str, Any], words: Sequence[str]) -> None:
         raise LabError(f"corpora={corpora}: give names and settings, such as {{toy: {{}}, office: {{data: folder}}}}.")
     for name in corpora:
         settings = corpora[name] if isinstance(corpora, dict) else None
-        if not re.fullmatch(r"[\w.-]+", str(name)):
-            raise LabError(f"corpora: {name}: a name that can be a folder's is needed.")
-        if not isinstance(settings, dict | None):
-            raise LabError(f"corpora: {name}: {settings}: give settings of data, such as {{root: /disk/{name}}}.")
+        _check_entry("corpora", name, settings, f"settings of data, such as {{root: /disk/{name}}}")
     if said := [text for text in words if re.match(r"[+~]*data[.=@]", text)]:
         raise LabError(f"{said[0]}: there are several corpora. Say it of one of them: corpora={{NAME: {{root: ...}}}}.")
+
+
+def _check_entry(what: str, name: object, settings: object, wanted: str) -> None:
+    """Refuses what is no name, or no settings, of a corpus or a recipe."""
+    if not re.fullmatch(r"[\w.-]+", str(name)):
+        raise LabError(f"{what}: {name}: a name that can be a folder's is needed.")
+    if not isinstance(settings, dict | None):
+        raise LabError(f"{what}: {name}: {settings}: give {wanted}.")
 
 
 def _corpora(given: Sequence[str] | Mapping[str, Any] | None, words: Sequence[str]) -> dict[str, list[str]]:
@@ -161,10 +166,7 @@ def _recipes(given: Mapping[str, Any] | None) -> dict[str, list[str]]:
         raise LabError(f"recipes={given}: give names and settings, such as {{plain: {{}}, focal: {{loss: focal}}}}.")
     recipes = {}
     for name, settings in (given or {}).items():
-        if not re.fullmatch(r"[\w.-]+", str(name)):
-            raise LabError(f"recipes: {name}: a name that can be a folder's is needed.")
-        if not isinstance(settings, dict | None):
-            raise LabError(f"recipes: {name}: {settings}: give settings, such as {{loss: focal, optim.lr: 1e-4}}.")
+        _check_entry("recipes", name, settings, "settings, such as {loss: focal, optim.lr: 1e-4}")
         for key in settings or {}:
             if key in INSTEAD:
                 raise LabError(f"recipes: {name}: {key}: a benchmark gives each run its own. Use {INSTEAD[key]}.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from deepfake_lab.data.manifest import Manifest
     from deepfake_lab.evaluation.conditions import Condition
+    from deepfake_lab.evaluation.pages.html import Page
     from deepfake_lab.evaluation.robustness import Place, Robustness
     from deepfake_lab.models.detector import Detector
     from deepfake_lab.tracking import Tracking
@@ -50,14 +51,13 @@ def robustness(composed: DictConfig) -> None:
     detectors = {name: load_detector(file).to(device) for name, file in files.items()}
     conditions: dict[str, Condition] = {name: build(node) for name, node in config["conditions"].items() if node}
     manifest = trials_of(build(config["data"]), config["split"], config["most"], config["seed"])
-    tables = _tables(config, detectors, conditions, manifest)
+    contents = {name: _content(file) for name, file in files.items()}
+    tables = _tables(config, detectors, contents, conditions, manifest)
     found = _measured(config, detectors, tables)
-    folder = (
-        FOLDER / f"{config['choices']['data']}-{_digest([*map(_content, files.values()), *files, _decides(config)])}"
-    )
+    folder = FOLDER / f"{config['choices']['data']}-{_digest([*contents.values(), *contents, _decides(config)])}"
     page = write_robustness(found, conditions, folder)
     _write_scores(tables, folder)
-    run_id = _record(found, conditions, config, manifest, folder, tracking)
+    run_id = _record(found, page, config, manifest, folder, tracking)
     print_page(page)
     print(f"{folder / 'robustness.html'}; MLflow run {run_id}: {tracking.ui_hint}")
 
@@ -98,7 +98,11 @@ def _run_name(file: Path) -> str:
 
 
 def _tables(
-    config: dict[str, Any], detectors: dict[str, Detector], conditions: dict[str, Condition], manifest: Manifest
+    config: dict[str, Any],
+    detectors: dict[str, Detector],
+    contents: dict[str, str],
+    conditions: dict[str, Condition],
+    manifest: Manifest,
 ) -> dict[Place, pd.DataFrame]:
     """Score tables of all detectors under all conditions; each is written when it is there, and read from then on."""
     from deepfake_lab.data.workers import progress
@@ -108,10 +112,9 @@ def _tables(
     from deepfake_lab.evaluation.trials import CLEAN
 
     harms = [(CLEAN, ""), *((name, level) for name, one in conditions.items() for level in one.levels)]
-    files = _named(config["checkpoints"])
     paths = {}
-    for detector, file in files.items():
-        scored = FOLDER / "scores" / _digest([_content(file), manifest.digest, config["seed"]])
+    for detector, content in contents.items():
+        scored = FOLDER / "scores" / _digest([content, manifest.digest, config["seed"]])
         for name, level in harms:
             paths[Place(detector, name, level)] = scored / f"{_file_name(config['conditions'], name, level)}.parquet"
     left = [place for place, path in paths.items() if not path.is_file()]
@@ -159,7 +162,7 @@ def _write_scores(tables: dict[Place, pd.DataFrame], folder: Path) -> None:
 
 def _record(
     found: Robustness,
-    conditions: dict[str, Condition],
+    page: Page,
     config: dict[str, Any],
     manifest: Manifest,
     folder: Path,
@@ -167,7 +170,6 @@ def _record(
 ) -> str:
     """Leaves everything in an MLflow run, which a repeated call opens again; gives its id."""
     from deepfake_lab.evaluation.pages.document import to_markdown
-    from deepfake_lab.evaluation.pages.robustness import robustness_page
     from deepfake_lab.tracking.folder import NOTE, run_of_folder
 
     command = shlex.join(["python", "-m", "deepfake_lab.robustness", *HydraConfig.get().overrides.task])
@@ -175,7 +177,6 @@ def _record(
     with run_of_folder(tracking, folder, command, tags) as tracked:
         tracked.log_config(config)
         tracked.log_corpus(config["choices"]["data"], manifest)
-        page = robustness_page(found, conditions)
         tracked.log_results(found.metrics(), step=0, description=to_markdown(page, "robustness"))
         for path in sorted(path for path in folder.iterdir() if path.name != NOTE):
             tracked.log_file(path)

@@ -14,8 +14,6 @@ from deepfake_lab.config import build, chosen, launch, resolved
 from deepfake_lab.types import BONAFIDE, SPLITS, LabError
 
 if TYPE_CHECKING:
-    import torch
-
     from deepfake_lab.data.corpora.copy_synthesis import Sentence
     from deepfake_lab.data.corpus import Corpus
     from deepfake_lab.data.manifest import Manifest
@@ -65,11 +63,12 @@ def _train(config: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
 def _session(config: Mapping[str, Any], manifest: Manifest) -> Session:
     import torch
 
+    from deepfake_lab.checkpoint import device_called
     from deepfake_lab.synthesis.neural.training import Training
     from deepfake_lab.tasks.vocoder import Session
 
     torch.manual_seed(config["seed"])
-    generator = build(config["vocoder"]).to(_device(config["device"]))
+    generator = build(config["vocoder"]).to(device_called(config["device"]))
     training: Training = build(config["training"], generator=generator)
     settings = {name: config[name] for name in ("vocoder", "training", "seed", "batch_size", "segment_s")}
     settings["corpus"] = manifest.digest
@@ -154,17 +153,6 @@ def _bonafide(corpus: Corpus, splits: Sequence[str]) -> Manifest:
     if not len(found):
         raise LabError(f"data={corpus.name}: no bona fide utterances in {', '.join(splits)}. Choose another corpus.")
     guards.check_files(found)
-    return found
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    try:
-        found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise LabError(f"device={name}: cannot be used ({str(error).splitlines()[0]}). Try device=cpu.") from error
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,13 +113,17 @@ class CorpusDataModule(pl.LightningDataModule):
         """Numbers of (bona fide, spoof) utterances that training draws in an epoch, expected ones under weights."""
         manifest = self._splits["train"]
         if self.balance == "pairs":
-            pairs = float(len(copies_of(manifest)))
-            return pairs, pairs
+            return len(self._pairs), len(self._pairs)
         shares = draw_shares(manifest, self.balance, self.corpus.weights)
         if shares is None:
             return manifest.counts()["train"]
         spoof = float(shares[manifest.table["label"].to_numpy() == SPOOF].sum()) * len(manifest)
         return len(manifest) - spoof, spoof
+
+    @functools.cached_property
+    def _pairs(self) -> npt.NDArray[np.int64]:
+        """Rows of training recordings and of their copies; see `copies_of`."""
+        return copies_of(self._splits["train"])
 
     def training_domains(self, column: Domain) -> npt.NDArray[np.int64]:
         """Numbers of the domains of the training utterances, from 0 ``(N,)``.
@@ -189,7 +194,7 @@ class CorpusDataModule(pl.LightningDataModule):
             raise LabError(
                 "loader.balance=pairs: draws every copy once, and takes no data.weights. Leave one of them out."
             )
-        return PairSampler(copies_of(manifest), self.seed)
+        return PairSampler(self._pairs, self.seed)
 
 
 def _as_it_is(batch: Batch) -> Batch:

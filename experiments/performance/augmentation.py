@@ -9,15 +9,12 @@ import tempfile
 import time
 import warnings
 
-import hydra
 import pytorch_lightning as pl
 import torch
-from bench import Measurement, report
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
+from bench import Measurement, report, run_config
 
 from deepfake_lab.checkpoint import build_detector
-from deepfake_lab.config import CONF, build, resolved
+from deepfake_lab.config import build
 
 BOUND = 0.7
 """Smallest throughput allowed, in units of that without augmentation."""
@@ -43,12 +40,7 @@ def compose(augment, folder):
         *("data=toy", f"data.root={folder}/toy", "data.seconds=4", f"data.utterances={UTTERANCES}"),
         *(f"augment={augment}", f"loader.batch_size={BATCH}", "trainer.max_epochs=1", f"run_dir={folder}"),
     ]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = hydra.compose("run", overrides=overrides, return_hydra_config=True)
-    HydraConfig.instance().set_config(composed)
-    with open_dict(composed):
-        del composed["hydra"]
-    return resolved(composed)
+    return run_config(overrides)
 
 
 def throughput(augment, folder):

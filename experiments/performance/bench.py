@@ -38,6 +38,20 @@ class Measurement(NamedTuple):
         return "ok" if (self.value >= self.bound if self.at_least else self.value <= self.bound) else "FAIL"
 
 
+def run_config(overrides):
+    """The configuration of `python -m deepfake_lab.run` with these overrides, as plain containers."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    from deepfake_lab.config import compose, resolved
+
+    composed = compose("run", overrides, with_hydra=True)
+    HydraConfig.instance().set_config(composed)
+    with open_dict(composed):
+        del composed["hydra"]
+    return resolved(composed)
+
+
 def medians(candidates, repeats, warm_up=2):
     """Median time of each candidate in s. They take turns, so that whatever else the machine does slows all alike."""
     times = {name: [] for name in candidates}

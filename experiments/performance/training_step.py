@@ -12,16 +12,13 @@ import time
 import warnings
 from contextlib import contextmanager
 
-import hydra
 import pytorch_lightning as pl
 import torch
-from bench import Measurement, report
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import open_dict
+from bench import Measurement, report, run_config
 from torch.utils.data import DataLoader
 
 from deepfake_lab.checkpoint import build_detector
-from deepfake_lab.config import CONF, build, resolved
+from deepfake_lab.config import build
 from deepfake_lab.types import SAMPLE_RATE, Batch
 
 BOUND = 1.10
@@ -49,12 +46,7 @@ def compose(model, folder):
         f"tracking.uri=sqlite:///{folder}/mlflow.db",
     ]
     overrides += [f"tracking.artifact_location={folder}", "trainer.max_epochs=1", "trainer.accelerator=cpu"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = hydra.compose("run", overrides=overrides, return_hydra_config=True)
-    HydraConfig.instance().set_config(composed)
-    with open_dict(composed):
-        del composed["hydra"]
-    return resolved(composed)
+    return run_config(overrides)
 
 
 def make_batches(config):
