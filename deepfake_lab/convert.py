@@ -1,9 +1,10 @@
-"""`python -m deepfake_lab.convert`: make a checkpoint of the lab out of official weights."""
+"""`python -m deepfake_lab.convert`: make a checkpoint or a vocoder of the lab out of published weights."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
     from deepfake_lab.models.detector import Detector
 
-SOURCES = ("aasist",)
-"""Whose weights can be converted."""
+VOCODERS = ("hifigan", "melgan", "cargan")
+SOURCES = ("aasist", *VOCODERS)
+"""Whose weights can be converted: a detector's, generators'."""
 OURS = ("encoder.", "head.")
 """Beginnings of the names of those tensors of a detector that official weights have."""
 
 
 def convert(composed: DictConfig) -> None:
-    """Reads the official weights, writes a checkpoint atomically, prints what became of what.
+    """Reads published weights, writes what the lab makes of them atomically, prints what became of what.
 
     Raises:
         LabError: the file is not what it should be, or the checkpoint cannot be written.
@@ -33,16 +35,44 @@ def convert(composed: DictConfig) -> None:
     config = resolved(composed)
     source, target = Path(config["input"]), Path(config["output"])
     _check(config["source"], source, target)
+    if config["source"] in VOCODERS:
+        _convert_vocoder(config["source"], source, target)
+    else:
+        _convert_detector(config, source, target)
+
+
+def _convert_vocoder(kind: str, source: Path, target: Path) -> None:
+    import torch
+
+    from deepfake_lab.data.files import whole
+    from deepfake_lab.synthesis.neural.published.reading import read_published
+    from deepfake_lab.synthesis.neural.weights import packed
+
+    generator, settings = read_published(kind, source)
+    with _writing(target), whole(target) as partial:
+        torch.save(packed(generator, settings, {"converted": source.name}), partial)
+    count = sum(parameter.numel() for parameter in generator.parameters())
+    print(f"{source}: {count:,} parameters of {kind} -> {target}")
+
+
+def _convert_detector(config: dict[str, Any], source: Path, target: Path) -> None:
     from deepfake_lab.checkpoint import build_detector, read_checkpoint, save_detector
 
     detector = build_detector(config["model"])
     weights = read_checkpoint(source)
     load_aasist(detector, weights, source)
-    try:
+    with _writing(target):
         save_detector(detector, target)
+    _print(detector, weights, source, target)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Says which file cannot be written."""
+    try:
+        yield
     except (OSError, RuntimeError) as error:
         raise LabError(f"output={target}: cannot be written ({error}). Name another file.") from error
-    _print(detector, weights, source, target)
 
 
 def load_aasist(detector: Detector, weights: Mapping[str, Any], source: Path) -> None:
@@ -98,7 +128,7 @@ def _check(source: str, weights: Path, target: Path) -> None:
     if source not in SOURCES:
         raise LabError(f"source={source}: unknown. Choose one of: {', '.join(SOURCES)}.")
     if not weights.is_file():
-        raise LabError(f"input={weights}: no such file. Name the file of the official weights (*.pth).")
+        raise LabError(f"input={weights}: no such file. Name the file of the published weights (*.pth).")
     if target.exists() and target.samefile(weights):
         raise LabError(f"output={target}: is the input. Name another file, such as {target.with_suffix('.ckpt')}.")
     if target.is_dir() or not target.parent.is_dir():

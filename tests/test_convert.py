@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import official_aasist
+import official_vocoders
 import pytest
 import soundfile
 import torch
 
 from deepfake_lab.checkpoint import load_detector
+from deepfake_lab.synthesis.neural.vocoder import NeuralVocoder
+from deepfake_lab.synthesis.neural.weights import load_generator, read_content
 
 REFERENCE = Path(os.environ.get("DEEPFAKE_LAB_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 """Folder with `aasist/aasist_asvspoof5.pth`, the weights of the ASVspoof 5 baseline, and their published scores."""
@@ -106,6 +109,78 @@ class TestRefusals:
         assert "is the input" in self.refused(convert, lab, weights, "output=official.pth")
         assert "is a folder" in self.refused(convert, lab, weights, "output=none/aasist.ckpt")
         assert "is a folder" in self.refused(convert, lab, weights, f"output={lab.folder}")
+
+
+class TestVocoders:
+    @pytest.fixture(params=["hifigan", "melgan", "cargan"])
+    def kind(self, request):
+        return request.param
+
+    @pytest.fixture
+    def convert(self, lab, kind):
+        """Runs the command on a file of weights; returns its exit status and what it printed."""
+
+        def convert(*overrides, content=None):
+            weights = official_vocoders.random_weights(kind)
+            torch.save({"generator": weights} if content is None else content, lab.folder / "g.pt")
+            return lab("convert", f"source={kind}", "input=g.pt", f"output={kind}.ckpt", *overrides)
+
+        return convert
+
+    def test_converted_makes_the_waveforms_of_the_authors(self, lab, convert, kind):
+        status, printed = convert()
+        assert status == 0, printed
+        generator = load_generator(lab.folder / f"{kind}.ckpt")
+        features = official_vocoders.random_features(kind, 9)
+        half = official_vocoders.HOPS[kind] // 2
+        expected = official_vocoders.generate(kind, official_vocoders.random_weights(kind), features)[:, half:-half]
+        torch.testing.assert_close(generator.generate(features), expected, rtol=0, atol=1e-4)
+        count = sum(parameter.numel() for parameter in generator.parameters())
+        assert f"g.pt: {count:,} parameters of {kind} -> {kind}.ckpt" in printed
+        assert read_content(lab.folder / f"{kind}.ckpt")["about"] == {"converted": "g.pt"}
+
+    def test_converted_is_a_system(self, lab, convert, kind):
+        convert()
+        system = NeuralVocoder(str(lab.folder / f"{kind}.ckpt"))
+        wave = 0.1 * np.random.default_rng(0).standard_normal(3_001).astype(np.float32)
+        copied = system.vocode(wave, 1)
+        assert system.missing() == ""
+        assert (copied.shape, copied.dtype) == (wave.shape, np.float32)
+        assert np.sqrt(np.mean(copied**2)) == pytest.approx(np.sqrt(np.mean(wave**2)), rel=1e-3)
+
+    def test_other_contents_and_places_are_refused_and_nothing_is_left_behind(self, lab, convert, kind):
+        (lab.folder / "of_before.ckpt").write_text("of before")
+        for overrides, content, complaint in (
+            ((), {}, f"input=g.pt: holds no generator of source={kind} (KeyError"),
+            ((), [1], "input=g.pt: holds a list"),
+            (("input=none.pt",), None, "input=none.pt: no such file"),
+            (("output=g.pt",), None, "output=g.pt: is the input"),
+            (("output=none/g.ckpt",), None, "output=none/g.ckpt: is a folder, or lies in none"),
+            (("output=/proc/g.ckpt",), None, "output=/proc/g.ckpt: cannot be written ("),
+        ):
+            status, printed = convert("output=of_before.ckpt", *overrides, content=content)
+            assert status == 2
+            assert complaint in printed
+            assert "Traceback" not in printed
+        assert (lab.folder / "of_before.ckpt").read_text() == "of before"
+        assert {path.name for path in lab.folder.iterdir()} <= {"g.pt", "of_before.ckpt", "mlflow.db"}
+
+    def test_a_full_disk_leaves_the_old_file(self, lab, convert, kind, monkeypatch):
+        (lab.folder / f"{kind}.ckpt").write_text("of before")
+        save = torch.save
+
+        def full(content, path):
+            if str(path).endswith(".ckpt"):
+                Path(path).write_bytes(b"begun")
+                raise OSError(28, "No space left on device")
+            save(content, path)
+
+        monkeypatch.setattr(torch, "save", full)
+        status, printed = convert()
+        assert status == 2
+        assert f"output={kind}.ckpt: cannot be written ([Errno 28] No space left on device)" in printed
+        assert (lab.folder / f"{kind}.ckpt").read_text() == "of before"
+        assert not list(lab.folder.glob(".*"))
 
 
 def test_published_weights_give_the_published_scores(lab):

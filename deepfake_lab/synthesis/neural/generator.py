@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchaudio.functional import resample
+from torchaudio.functional import melscale_fbanks, resample
 
 from deepfake_lab.types import SAMPLE_RATE, LabError
 
@@ -24,10 +25,12 @@ class LogMel(nn.Module):
     """Logarithm of mel-filtered amplitudes, ``(B, T) -> (B, n_mels, T // hop + 1)``; frame l is centred on ``l * hop``.
 
     Args:
-        n_mels: number of mel filters, from 0 to 8 kHz.
+        n_mels: number of mel filters.
         n_fft: Hann window in samples.
         hop: distance of frames in samples.
         rate: of the samples, in Hz.
+        slaney: filters of equal area, evenly spaced on Slaney's scale as in librosa; else of equal height, on HTK's.
+        top_hz: upper end of the last filter.
 
     Raises:
         LabError: there are more filters than the window tells apart, the window is shorter than two hops, or the rate
@@ -37,7 +40,16 @@ class LogMel(nn.Module):
     window: Tensor
     filters: Tensor
 
-    def __init__(self, n_mels: int, n_fft: int, hop: int, rate: int = SAMPLE_RATE) -> None:
+    def __init__(
+        self,
+        n_mels: int,
+        n_fft: int,
+        hop: int,
+        rate: int = SAMPLE_RATE,
+        *,
+        slaney: bool = False,
+        top_hz: float = SAMPLE_RATE / 2,
+    ) -> None:
         super().__init__()
         if rate < SAMPLE_RATE:
             raise LabError(f"vocoder.rate={rate}: copies would lose a part of the band. Give {SAMPLE_RATE} or more.")
@@ -45,7 +57,7 @@ class LogMel(nn.Module):
             raise LabError(f"vocoder.n_fft={n_fft}: windows must overlap. Give two hops ({2 * hop}) or more.")
         self.n_fft, self.hop, self.rate = n_fft, hop, rate
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        self.register_buffer("filters", _filters(n_mels, n_fft, rate), persistent=False)
+        self.register_buffer("filters", _filters(n_mels, n_fft, rate, slaney, top_hz), persistent=False)
 
     def forward(self, wave: Tensor) -> Tensor:
         """Log-mel spectrograms of waveforms ``(B, T)``, which are silent before and after."""
@@ -62,20 +74,15 @@ class LogMel(nn.Module):
         return torch.sqrt(power).clamp(min=_LEAST_LEVEL)
 
 
-def _filters(n_mels: int, n_fft: int, rate: int) -> Tensor:
+def _filters(n_mels: int, n_fft: int, rate: int, slaney: bool, top_hz: float) -> Tensor:
     """Triangular mel filters ``(n_mels, n_fft // 2 + 1)``."""
-    frequencies = torch.linspace(0, rate / 2, n_fft // 2 + 1)
-    edges = 700 * (10 ** (torch.linspace(0, _mel(SAMPLE_RATE / 2), n_mels + 2) / 2595) - 1)
-    rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
-    filters = torch.clamp(torch.minimum(rising, falling), min=0)
+    norm, scale = ("slaney", "slaney") if slaney else (None, "htk")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchaudio warns of empty filters, refused below
+        filters: Tensor = melscale_fbanks(n_fft // 2 + 1, 0.0, top_hz, n_mels, rate, norm, scale).T
     if not filters.any(dim=1).all():
         raise LabError(f"vocoder.n_mels={n_mels}: too many for n_fft={n_fft}: some would hear nothing. Give fewer.")
     return filters
-
-
-def _mel(frequency: float) -> float:
-    return 2595 * float(torch.log10(torch.tensor(1 + frequency / 700, dtype=torch.float64)))
 
 
 class Generator(nn.Module, ABC):

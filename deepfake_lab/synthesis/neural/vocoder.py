@@ -28,7 +28,7 @@ _PIECE, _OVERLAP = 320_000, 25_600  # samples; so much at a time bounds the memo
 
 @dataclass(frozen=True, repr=False)
 class NeuralVocoder(Vocoder):
-    """Copies speech with a network that `python -m deepfake_lab.synthesize stage=train` has trained.
+    """Copies speech with a network that `synthesize stage=train` has trained or `convert` has taken over.
 
     The seed draws where the grid of frames begins, so that artefacts of the grid stand anywhere in a copy, and
     whatever noise the network takes.
@@ -52,9 +52,11 @@ class NeuralVocoder(Vocoder):
         if path.is_file():
             return ""
         name, _, seed = path.stem.rpartition("-seed")
-        settings = f"vocoder={name} seed={seed}" if name else "vocoder=NAME"
-        command = f"python -m deepfake_lab.synthesize stage=train {settings} weights={path}"
-        return f"there are no weights in {path}; train them: {command}"
+        if name:
+            command = f"train them: python -m deepfake_lab.synthesize stage=train vocoder={name} seed={seed}"
+            return f"there are no weights in {path}; {command} weights={path}"
+        command = f"python -m deepfake_lab.convert source=NAME input=FILE output={path}"
+        return f"there are no weights in {path}; make them of published ones: {command}"
 
     def vocode(self, wave: Wave, seed: int) -> Wave:
         """Copies speech ``(T,)`` of any length; see `Vocoder.vocode`.

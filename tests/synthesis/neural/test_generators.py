@@ -1,11 +1,11 @@
 """Every generator of `conf/vocoder`, and what it is made of."""
 
 import hydra
+import librosa
 import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torchaudio.functional import melscale_fbanks
 
 from deepfake_lab.config import CONF
 from deepfake_lab.synthesis.neural.generator import LogMel
@@ -133,12 +133,26 @@ def test_the_level_of_noise_is_read_from_its_mel_spectrogram(rate):
     assert float(mel.level(mel(wave))[..., 4:-4].mean()) == pytest.approx(heard, rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({}, {"sr": RATE, "fmax": 8000, "htk": True, "norm": None}),
+        ({"rate": 22_050}, {"sr": 22_050, "fmax": 8000, "htk": True, "norm": None}),
+        ({"rate": 22_050, "slaney": True}, {"sr": 22_050, "fmax": 8000}),
+        ({"rate": 24_000, "slaney": True, "top_hz": 12_000}, {"sr": 24_000}),
+    ],
+)
+def test_mel_filters_are_those_of_librosa(given, same):
+    expected = librosa.filters.mel(n_fft=1024, n_mels=80, **same)
+    np.testing.assert_allclose(LogMel(80, 1024, 256, **given).filters, expected, rtol=0, atol=1e-4 * expected.max())
+
+
 def test_log_mel_agrees_with_independent_arithmetic():
     wave = 0.1 * np.random.default_rng(0).standard_normal(4000).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, 256), 512)[::100]
     amplitude = np.abs(np.fft.rfft(frames * np.hanning(513)[:-1]))
-    bank = melscale_fbanks(257, 0.0, 8000.0, 40, RATE).numpy()
-    expected = np.log(np.maximum(amplitude @ bank, 1e-5)).T
+    bank = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=40, htk=True, norm=None)
+    expected = np.log(np.maximum(amplitude @ bank.T, 1e-5)).T
     np.testing.assert_allclose(LogMel(40, 512, 100)(torch.from_numpy(wave)[None])[0], expected, atol=1e-3)
 
 

@@ -94,6 +94,15 @@ def test_missing_weights_name_the_command_that_trains_them(tmp_path):
         NeuralVocoder(str(path)).vocode(np.zeros(10, np.float32), 0)
 
 
+def test_missing_published_weights_name_the_command_that_converts_them(tmp_path):
+    path = tmp_path / "hifigan_universal.ckpt"
+    missing = NeuralVocoder(str(path)).missing()
+    assert "stage=train" not in missing
+    assert missing.endswith(f"python -m deepfake_lab.convert source=NAME input=FILE output={path}")
+    with pytest.raises(LabError, match=r"convert source=NAME .*universal\.ckpt\.$"):
+        NeuralVocoder(str(path)).vocode(np.zeros(10, np.float32), 0)
+
+
 def test_new_weights_under_an_old_name_are_heard_and_told(tmp_path, wave):
     path = tmp_path / "x.ckpt"
     absent = repr(NeuralVocoder(str(path)))
