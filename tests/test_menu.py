@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import official_whisper
 import pytest
 import torch
 from make_detectors import make_detectors
@@ -30,7 +31,11 @@ QUICK = ("experiment=toy", "trainer.max_epochs=1", "tracking.system_metrics=fals
 def transformer(tmp_path):
     """Settings for a small transformer with random weights in a file, by the place of its node."""
 
-    def settings(place):
+    def settings(place, whisper=False):
+        if whisper:
+            weights = official_whisper.checkpoint(official_whisper.random_weights(384, 1))
+            torch.save(weights, tmp_path / "weights.pt")
+            return [f"{place}.weights={tmp_path / 'weights.pt'}", f"{place}.size=tiny", f"{place}.layers=1"]
         torch.manual_seed(0)
         torch.save(Wav2Vec2(sizes=SIZES).backbone.state_dict(), tmp_path / "weights.pth")
         sizes = ", ".join(f"{name}: {value}" for name, value in SIZES.items())
@@ -67,7 +72,8 @@ def test_model(lab, transformer, model):
 
 @pytest.mark.parametrize("frontend", OTHERS)
 def test_frontend(lab, transformer, frontend):
-    needed = transformer("frontend.parts.wav2vec2") if frontend == "mel_wav2vec2" else []
+    places = {"mel_wav2vec2": "frontend.parts.wav2vec2", "whisper": "frontend"}
+    needed = transformer(places[frontend], frontend == "whisper") if frontend in places else []
     check_run(lab, "model=crnn_mfcc", f"frontend={frontend}", *needed)
 
 
@@ -85,6 +91,12 @@ def test_missing_weights_say_what_to_put_where(lab, monkeypatch, tmp_path):
     status, printed = lab("run", *QUICK, "model=linear")
     assert status == 2
     assert "wav2vec2_fairseq_base_ls960.pth: the weights of wav2vec2_base are not there" in printed
+
+
+def test_missing_weights_of_whisper_do_too(lab):
+    status, printed = lab("run", *QUICK, "model=linear", "frontend=whisper", "frontend.layers=1")
+    assert status == 2
+    assert "published/whisper-base.bin: no such file. Name the weights of whisper_base" in printed
 
 
 def test_a_pair_that_makes_no_sense_is_refused(lab):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deepfake_lab.frontends.frontend import Frontend
-from deepfake_lab.frontends.wav2vec2 import Wav2Vec2
+from deepfake_lab.frontends.transformer import Transformer
 from deepfake_lab.models import finetuning
 from deepfake_lab.models.encoder import Encoder
 from deepfake_lab.models.head import Head, LinearHead
@@ -119,7 +119,7 @@ class Detector(nn.Module):
         """Trainable parameters for an optimizer, those without a learning rate of their own first."""
         rates: dict[str, float] = {}
         for name, module in self.named_modules():
-            if isinstance(module, Wav2Vec2):
+            if isinstance(module, Transformer):
                 tuned = (weight for weight, _ in module.backbone.named_parameters(prefix=f"{name}.backbone"))
                 rates |= dict.fromkeys(tuned, module.learning_rate)
         rates |= self._learning_rates
@@ -150,8 +150,8 @@ class Detector(nn.Module):
         """Scores ``(B,)`` of raw scores ``(B,)``."""
         return self.calibration_scale * raw_score + self.calibration_offset
 
-    def _transformers(self) -> Iterator[Wav2Vec2]:
-        return (module for module in self.modules() if isinstance(module, Wav2Vec2))
+    def _transformers(self) -> Iterator[Transformer]:
+        return (module for module in self.modules() if isinstance(module, Transformer))
 
     def features(self, wave: Tensor) -> Tensor:
         """What the encoder hears, computed in float32, also under autocast.

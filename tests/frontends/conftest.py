@@ -38,6 +38,8 @@ def configured():
         for part in (node, *node.get("parts", {}).values()):
             if part._target_.endswith("Wav2Vec2"):
                 part.sizes = SMALL
+            elif part._target_.endswith("Whisper"):
+                part.size, part.layers = "tiny", 2
         return instantiate(OmegaConf.to_container(node, resolve=True), _convert_="all")
 
     return make

@@ -41,6 +41,8 @@ def make_shallow(node):
     """Takes layers off every transformer in a configuration."""
     if str(node.get("_target_")).endswith("Wav2Vec2"):
         OmegaConf.update(node, "sizes", SHALLOW, force_add=True)
+    elif str(node.get("_target_")).endswith("Whisper"):
+        node.layers = 1
     for child in node.values():
         if isinstance(child, DictConfig):
             make_shallow(child)

@@ -1,12 +1,14 @@
 """What training leaves alone, and how fast it changes the rest."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
 
 from deepfake_lab.frontends.mel import Mel
 from deepfake_lab.frontends.wav2vec2 import Wav2Vec2
+from deepfake_lab.frontends.whisper import Whisper
 from deepfake_lab.models.crnn import CRNN
 from deepfake_lab.models.detector import Detector
 from deepfake_lab.models.linear import Linear
@@ -78,14 +80,16 @@ def test_learning_rates_are_as_asked_for_and_the_first_pattern_counts(detector):
     assert rates.keys() == {name for name, _ in detector.named_parameters() if "recurrent" not in name}
 
 
-def test_a_transformers_learning_rate_gives_way_to_a_pattern():
-    transformer = Wav2Vec2(layer="all", frozen=False, learning_rate=1e-6, sizes=SMALL)
-    detector = Detector(transformer, Linear)
-    detector.fine_tune([], {"*.feature_extractor.*": 1e-7})
+@pytest.mark.parametrize(
+    ("make", "part"), [(partial(Wav2Vec2, sizes=SMALL), "feature_extractor"), (partial(Whisper, "tiny", 1), "conv1")]
+)
+def test_a_transformers_learning_rate_gives_way_to_a_pattern(make, part):
+    detector = Detector(make(frozen=False, learning_rate=1e-6), Linear)
+    detector.fine_tune([], {f"*.{part}.*": 1e-7})
     named = {parameter: name for name, parameter in detector.named_parameters()}
     rates = {named[one]: group.get("lr") for group in detector.parameter_groups() for one in group["params"]}
     for name, rate in rates.items():
-        expected = 1e-7 if "feature_extractor" in name else 1e-6 if "backbone" in name else None
+        expected = 1e-7 if part in name else 1e-6 if "backbone" in name else None
         assert rate == expected, name
 
 
