@@ -83,6 +83,10 @@ WIDE = {  # seconds, rate
         "British/Laugh.ogg": (1.5, 44_100),
         "Robot/Amazing.ogg": (1.5, 44_100),
     },
+    "fillets-ng-data-cs/usr/share/games/fillets-ng/sound": {
+        "airplane/cs/let-v-oko.ogg": (1.5, 22_050),
+        "airplane/cs/let-x-motor.ogg": (1.5, 22_050),  # neither fish
+    },
 }
 
 

@@ -122,7 +122,16 @@ HEDGEHOGS: Final = Collection(
     0,
     "GNU Free Documentation License 1.3 or GNU General Public License, version 2 (see the package's copyright file)",
 )
-COLLECTIONS: Final = {one.name: one for one in (TELEPHONE, STAMPS, POTATO, HEDGEHOGS)}
+FISH: Final = Collection(
+    "fillets",
+    "fillets-ng-data-{language}",
+    "usr/share/games/fillets-ng/sound",
+    "wide",
+    1.0,
+    0,
+    "GNU General Public License, version 2: https://www.gnu.org/licenses/old-licenses/gpl-2.0.html",
+)
+COLLECTIONS: Final = {one.name: one for one in (TELEPHONE, STAMPS, POTATO, HEDGEHOGS, FISH)}
 
 
 def _prompts(language: str, speaker: str, gender: str, split: Split, credit: str) -> Voice:
@@ -139,6 +148,10 @@ def _words(language: str, split: Split) -> Voice:
 
 def _phrases(language: str, name: str, split: Split) -> Voice:
     return Voice(HEDGEHOGS, language, name, UNKNOWN, split, f"{name}/*", "the Hedgewars Project")
+
+
+def _fish(name: str, letter: str) -> Voice:
+    return Voice(FISH, "cs", name, UNKNOWN, "train", f"*/cs/*-{letter}-*.ogg", "ALTAR interactive and others")
 
 
 TELEPHONE_VOICES: Final = (  # English and Spanish are the same person
@@ -168,6 +181,8 @@ WIDE_VOICES: Final = (
     _phrases("pl", "Default_pl", "train"),
     _phrases("pl", "Russian_pl", "train"),
     _phrases("uk", "Default_uk", "dev"),
+    _fish("big", "v"),
+    _fish("small", "m"),
 )
 
 

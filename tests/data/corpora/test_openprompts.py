@@ -246,10 +246,11 @@ def test_full_takes_the_wide_voices_and_leaves_effects_copies_and_narrow_bands(s
         "ktuberling-da-da-hat",
         "ktuberling-uk-uk-hat",
         "hedgewars-en-British-Amazing",
+        "fillets-cs-airplane-cs-let-v-oko",
     }
     assert wide["tuxpaint-be-animals-cat_desc_be"]["speaker"] == "tuxpaint/KseniyaBuraya"
     assert {(row["language"], row["split"]) for row in wide.values()} == {
-        *(("be", "train"), ("ru", "test"), ("da", "test"), ("uk", "dev"), ("en", "train"))
+        *(("be", "train"), ("ru", "test"), ("da", "test"), ("uk", "dev"), ("en", "train"), ("cs", "train"))
     }
     assert re.search(r"test +da +ktuberling/da +1 pieces", said)
     notice = (manifest.root / "NOTICE").read_text()
