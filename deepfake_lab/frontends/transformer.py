@@ -6,7 +6,7 @@ import hashlib
 import os
 from abc import abstractmethod
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -15,9 +15,12 @@ from torch import Tensor, nn
 from deepfake_lab.frontends.frontend import Frontend
 from deepfake_lab.types import LabError
 
+Layer: TypeAlias = int | Literal["all", "each"]
+"""Which hidden states are taken: those of one layer, a weighted sum of all layers, or each layer as a channel."""
+
 
 class Transformer(Frontend):
-    """Hidden states of one layer, or a weighted sum of all, ``(B, T) -> (B, 1, dimensions, L)``.
+    """Hidden states of one layer or of all, ``(B, T) -> (B, 1 or layers, dimensions, L)``.
 
     A new detector takes the weights from a file, by `load_pretrained`; ever after they are a part of the detector's
     checkpoint.
@@ -26,11 +29,13 @@ class Transformer(Frontend):
         name: of the model, for messages and the cache.
         backbone: the transformer.
         layers: number of layers that it has.
-        layer: number of the layer to take, from 1, or "all" for a weighted sum with learnt weights.
+        layer: number of the layer to take, from 1; "all" for a weighted sum with learnt weights; or "each" for all of
+            them side by side, as channels.
         frozen: keep the transformer as it is, without dropout; else it is trained as well.
         learning_rate: of the transformer, when it is trained.
 
     Attributes:
+        wanted: number of layers that need be computed.
         cache: folder for embeddings of a frozen transformer, or None. What it holds is keyed by weights, layer and
             audio, and kept as 16-bit floats, to which embeddings are rounded as soon as there is a cache.
 
@@ -44,13 +49,15 @@ class Transformer(Frontend):
         backbone: nn.Module,
         *,
         layers: int,
-        layer: int | Literal["all"],
+        layer: Layer,
         frozen: bool,
         learning_rate: float,
     ) -> None:
         super().__init__()
-        if layer != "all" and not 1 <= layer <= layers:
-            raise LabError(f"frontend.layer={layer}: {name} has layers 1 to {layers}. Name one of them, or all.")
+        if not isinstance(layer, str) and not 1 <= layer <= layers:
+            raise LabError(f"frontend.layer={layer}: {name} has layers 1 to {layers}. Name one, all or each.")
+        self.channels = layers if layer == "each" else 1
+        self.wanted = layers if isinstance(layer, str) else layer
         self.model, self.layers, self.layer = name, layers, layer
         self.frozen, self.learning_rate = frozen, learning_rate
         self.backbone = backbone.requires_grad_(not frozen)
@@ -69,7 +76,7 @@ class Transformer(Frontend):
 
     @abstractmethod
     def states(self, wave: Tensor) -> Tensor:
-        """Outputs of the wanted layers, of waveforms ``(B, T)``: ``(B, 1 or layers, L, dimensions)``."""
+        """Outputs of the layer, or of all, of waveforms ``(B, T)``: ``(B, 1 or layers, L, dimensions)``."""
 
     def train(self, mode: bool = True) -> Self:
         """Sets the mode; a frozen transformer stays as it is in use."""
@@ -79,10 +86,15 @@ class Transformer(Frontend):
         return self
 
     def features(self, wave: Tensor) -> Tensor:
-        """Hidden states ``(B, 1, dimensions, L)`` of waveforms ``(B, T)``."""
+        """Hidden states ``(B, channels, dimensions, L)`` of waveforms ``(B, T)``."""
         states = self._cached(wave) if self.frozen and self.cache is not None else self.states(wave)
-        chosen = states[:, 0] if self.mix is None else torch.einsum("n,bnle->ble", self.mix.softmax(dim=0), states)
-        return chosen.transpose(1, 2).unsqueeze(1)
+        if self.mix is not None:
+            states = torch.einsum("n,bnle->ble", self.mix.softmax(dim=0), states).unsqueeze(1)
+        return states.transpose(2, 3)
+
+    def taken(self, states: list[Tensor]) -> Tensor:
+        """What `states` is to give, of the outputs ``(B, L, dimensions)`` of the first `wanted` layers."""
+        return torch.stack(states if isinstance(self.layer, str) else states[-1:], dim=1)
 
     def reloaded(self) -> None:
         """Is to be called whenever weights have changed: entries of the cache are of others now."""

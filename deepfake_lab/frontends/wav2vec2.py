@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from deepfake_lab.frontends.transformer import Transformer
+from deepfake_lab.frontends.transformer import Layer, Transformer
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Wav2Vec2(Transformer):
     Args:
         model: a bundle of `torchaudio.pipelines` in small letters: wav2vec2_base, wav2vec2_xlsr_300m, hubert_base,
             wavlm_base, ...
-        layer: number of the transformer layer to take, from 1, or "all" for a weighted sum with learnt weights.
+        layer: number of the layer to take, from 1, "all" or "each"; see `Transformer`.
         weights: file of weights; None: the place where torchaudio keeps what it has downloaded.
         frozen: keep the transformer as it is, without dropout; else it is trained as well.
         learning_rate: of the transformer, when it is trained.
@@ -45,7 +45,7 @@ class Wav2Vec2(Transformer):
     def __init__(
         self,
         model: str = "wav2vec2_base",
-        layer: int | Literal["all"] = "all",
+        layer: Layer = "all",
         weights: str | None = None,
         frozen: bool = True,
         learning_rate: float = 1e-5,
@@ -57,7 +57,7 @@ class Wav2Vec2(Transformer):
         super().__init__(model, backbone, layers=layers, layer=layer, frozen=frozen, learning_rate=learning_rate)
         self.bundle, self.weights = bundle, weights
         self.steps = [(kernel, stride) for _, kernel, stride in parameters["extractor_conv_layer_config"]]
-        self.channels, self.bins = 1, int(parameters["encoder_embed_dim"])
+        self.bins = int(parameters["encoder_embed_dim"])
         self.min_samples, self.hop = self._samples_of_a_frame(), math.prod(stride for _, stride in self.steps)
 
     def load_pretrained(self) -> None:
@@ -90,9 +90,8 @@ class Wav2Vec2(Transformer):
         """See `Transformer.states`."""
         if self.bundle._normalize_waveform:
             wave = nn.functional.layer_norm(wave, wave.shape[-1:])
-        wanted = self.layers if self.layer == "all" else self.layer
-        states, _ = self.backbone.extract_features(wave, num_layers=wanted)  # type: ignore[operator]  # torchaudio's
-        return torch.stack(states if self.layer == "all" else states[-1:], dim=1)
+        states, _ = self.backbone.extract_features(wave, num_layers=self.wanted)  # type: ignore[operator]  # torchaudio's
+        return self.taken(states)
 
     def _samples_of_a_frame(self) -> int:
         samples = 1

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deepfake_lab.frontends.spectrum import FilterBank, Spectrum, mel_filters, power
-from deepfake_lab.frontends.transformer import Transformer
+from deepfake_lab.frontends.transformer import Layer, Transformer
 from deepfake_lab.frontends.whisper_weights import read_encoder
 from deepfake_lab.types import SAMPLE_RATE, LabError
 
@@ -41,7 +41,7 @@ class Whisper(Transformer):
     Args:
         size: tiny, base, small or medium; all languages or English alone, as the weights are.
         layers: how many of its layers there are; the first ones hear most of how a sound was made. None: all.
-        layer: number of the layer to take, from 1, or "all" for a weighted sum with learnt weights.
+        layer: number of the layer to take, from 1, "all" or "each"; see `Transformer`.
         weights: file of weights: a checkpoint of OpenAI's (``base.pt``), or a ``model.bin`` of CTranslate2.
         frozen: keep the transformer as it is; else it is trained as well.
         learning_rate: of the transformer, when it is trained.
@@ -58,7 +58,7 @@ class Whisper(Transformer):
         self,
         size: str = "base",
         layers: int | None = None,
-        layer: int | Literal["all"] = "all",
+        layer: Layer = "all",
         weights: str | None = None,
         frozen: bool = True,
         learning_rate: float = 1e-5,
@@ -76,7 +76,7 @@ class Whisper(Transformer):
         self.weights = weights
         self.spectrum = Spectrum(_WINDOW, torch.hann_window(_WINDOW), _HOP)
         self.filters = FilterBank(mel_filters(_MELS, _WINDOW, SAMPLE_RATE, 0.0, SAMPLE_RATE / 2))
-        self.channels, self.bins, self.hop = 1, width, 2 * _HOP
+        self.bins, self.hop = width, 2 * _HOP
         self.min_samples = self.spectrum.min_samples
 
     def load_pretrained(self) -> None:
@@ -105,9 +105,8 @@ class Whisper(Transformer):
         """See `Transformer.states`."""
         level = torch.log10(self.filters(power(*self.spectrum(wave))).clamp(min=_FLOOR))
         level = torch.maximum(level, level.amax(dim=(1, 2), keepdim=True) - _RANGE)
-        wanted = self.layers if self.layer == "all" else self.layer
-        states: list[Tensor] = self.backbone((level + 4) / 4, wanted)
-        return torch.stack(states if self.layer == "all" else states[-1:], dim=1)
+        states: list[Tensor] = self.backbone((level + 4) / 4, self.wanted)
+        return self.taken(states)
 
 
 class _Encoder(nn.Module):

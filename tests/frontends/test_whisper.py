@@ -73,6 +73,17 @@ def test_states_are_those_of_openai_in_every_layout(loaded, weights, layout, sam
         torch.testing.assert_close(loaded(layout, layer=number)(wave), one, rtol=1e-4, atol=1e-4)
 
 
+def test_each_layer_can_be_a_channel(loaded, layout, tmp_path):
+    wave = noise(2, 4_000)
+    frontend = loaded(layout, layer="each")
+    assert (frontend.channels, frontend.mix) == (3, None)
+    features = frontend(wave)
+    for number in (1, 2, 3):
+        assert torch.equal(features[:, number - 1], loaded(layout, layer=number)(wave)[:, 0])
+    frontend.cache = tmp_path / "cache"
+    torch.testing.assert_close(frontend(wave), features, rtol=2e-3, atol=2e-3)
+
+
 def test_first_layers_alone_are_read_and_say_the_same(loaded, layout):
     wave = noise(2, 4_000)
     for layers in (1, 2):
