@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from deepfake_lab.types import LabError
 
@@ -84,7 +85,8 @@ class Standardise(nn.Module):
     """Brings each bin of each channel to zero mean and unit variance over the training set.
 
     The statistics are running ones (batch normalisation without trainable scale), fixed in evaluation: what is said of
-    an utterance does not depend on its neighbours, and differences between utterances stay.
+    an utterance does not depend on its neighbours, and differences between utterances stay. A single value a bin has no
+    variance: in training, too, it is brought to the statistics so far.
     """
 
     def __init__(self, channels: int, bins: int) -> None:
@@ -93,7 +95,11 @@ class Standardise(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Standardised features ``(B, C, F, L)``."""
-        standard: Tensor = self.norm(features.flatten(1, 2))
+        flat = features.flatten(1, 2)
+        if self.training and flat.shape[0] * flat.shape[2] == 1:
+            standard = functional.batch_norm(flat, self.norm.running_mean, self.norm.running_var, eps=self.norm.eps)
+        else:
+            standard = self.norm(flat)
         return standard.view_as(features)
 
 

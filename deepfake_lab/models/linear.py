@@ -8,7 +8,10 @@ from deepfake_lab.models.encoder import SequenceEncoder, Standardise, mean_and_d
 
 
 class Linear(SequenceEncoder):
-    """Mean, and standard deviation, of each standardised bin over time; the detector's head makes it a linear model.
+    """Mean, and standard deviation, of each bin over time, standardised; the detector's head makes it a linear model.
+
+    Bins are standardised, and once more what is pooled of them: the deviation of a bin differs little between
+    utterances, and would hardly be learnt from as it is.
 
     It shows what the features of a pretrained network know by themselves, and works on any other features too.
 
@@ -29,6 +32,7 @@ class Linear(SequenceEncoder):
         self.deviation = deviation
         self.embedding_dim = channels * bins * (2 if deviation else 1)
         self.standardise = Standardise(channels, bins)
+        self.standardise_pooled = Standardise(1, self.embedding_dim)
 
     def sequence(self, features: Tensor) -> Tensor:
         """Standardised bins ``(B, C F, L)`` of features ``(B, C, F, L)``."""
@@ -37,4 +41,6 @@ class Linear(SequenceEncoder):
 
     def pool(self, sequence: Tensor) -> Tensor:
         """Embeddings ``(B, E)`` of bins ``(B, C F, L')``."""
-        return mean_and_deviation(sequence) if self.deviation else sequence.mean(dim=-1)
+        pooled = mean_and_deviation(sequence) if self.deviation else sequence.mean(dim=-1)
+        standard: Tensor = self.standardise_pooled(pooled[:, None, :, None])
+        return standard.flatten(1)
