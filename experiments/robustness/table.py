@@ -1,0 +1,141 @@
+"""Mean EER over the systems that training lacked, of every detector of some benchmarks: tables and a figure.
+
+Usage: python table.py OUTPUT FOLDER...
+
+A detector is a model, front-end and recipe. Its runs in several folders (other systems held out in each) and with
+several seeds are one row: the mean over folders of the mean EER over the folder's unseen systems, mean over seeds.
+Intervals are of a bootstrap that draws groups (a prompt and its copies) whole, the same ones for all rows, as is that
+of the difference from the first row's detector. Writes OUTPUT.csv, OUTPUT-systems.csv and OUTPUT.png.
+"""
+
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+
+from deepfake_lab.metrics.functional import eer
+
+REPLICATES = 200
+
+
+class Run(NamedTuple):
+    """A finished run: its detector, seed, folder, and trials of test: bona fide and of unseen systems."""
+
+    detector: str
+    seed: int
+    folder: str
+    trials: pd.DataFrame
+
+
+def runs(folders):
+    """Every finished run of benchmarks in the folders."""
+    for folder in map(Path, folders):
+        for scores in sorted(folder.glob("*/report/scores/test/trials.parquet")):
+            place = scores.parents[3]
+            config = OmegaConf.load(place / "config.yaml")
+            model, frontend, *recipe = place.name.removesuffix(f"-seed{config.seed}-openprompts").split("-", 2)
+            trials = pd.read_parquet(scores, columns=["score", "label", "attack", "group"])
+            trials["system"] = trials.pop("attack").str.rpartition("/")[2]
+            seen = set(trials["system"]) - held_out(config, set(trials["system"]))
+            kept = trials[(trials["label"] == 0) | ~trials["system"].isin(seen)]
+            yield Run("-".join([model, frontend, *recipe]), config.seed, folder.name, kept.reset_index(drop=True))
+
+
+def held_out(config, systems):
+    """Systems that a run never trained on, of those in test."""
+    from hydra.utils import instantiate
+
+    named = set(config.data.held_out)
+    made = {name: instantiate(config.data.systems[name]) for name in systems & set(config.data.systems)}
+    return {name for name, system in made.items() if name in named or named & set(system.families)}
+
+
+def errors(trials, groups, draws):
+    """EER of each system ``(1 + REPLICATES, systems)``; row 0 is of the trials as they are."""
+    place = trials["group"].map(groups).to_numpy()
+    real = (trials["label"] == 0).to_numpy()
+    score = trials["score"].to_numpy()
+    found = []
+    for _, fakes in sorted(trials[~real].groupby("system").indices.items()):
+        rows = np.flatnonzero(~real)[fakes]
+        values = []
+        for weight in draws:
+            both = np.repeat(score[real], weight[place[real]]), np.repeat(score[rows], weight[place[rows]])
+            values.append(eer(*both) if all(map(len, both)) else np.nan)
+        found.append(values)
+    return np.array(found).T
+
+
+def main(output, *folders):
+    """Entry point."""
+    found = list(runs(folders))
+    names = sorted({group for run in found for group in run.trials["group"]})
+    groups = {name: number for number, name in enumerate(names)}
+    random = np.random.default_rng(0)
+    drawn = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=REPLICATES)
+    draws = np.vstack([np.ones(len(names), int), drawn])
+    rows, systems, means = [], [], {}
+    found.sort(key=lambda run: run.detector)
+    for detector, ours in groupby(found, key=lambda run: run.detector):
+        by_folder = {}
+        for run in ours:
+            values = errors(run.trials, groups, draws)
+            by_folder.setdefault(run.folder, []).append(values.mean(axis=1))
+            heard = sorted(set(run.trials["system"]) - {"bonafide"})
+            systems += [
+                {"detector": detector, "seed": run.seed, "folder": run.folder, "system": system, "eer": value}
+                for system, value in zip(heard, values[0], strict=True)
+            ]
+        seeds = [np.mean(each, axis=0) for each in zip(*by_folder.values(), strict=False)]
+        means[detector] = np.mean(seeds, axis=0)
+        low, high = np.nanpercentile(means[detector][1:], [2.5, 97.5])
+        spread = [seed[0] for seed in seeds]
+        rows.append(
+            {
+                "detector": detector,
+                "folders": len(by_folder),
+                "seeds": len(seeds),
+                "eer": means[detector][0],
+                "low": low,
+                "high": high,
+                "least_seed": min(spread),
+                "most_seed": max(spread),
+            }
+        )
+    plain = next((name for name in means if name.endswith("-plain")), next(iter(means)))
+    for row in rows:
+        change = means[row["detector"]] - means[plain]
+        low, high = np.nanpercentile(change[1:], [2.5, 97.5])
+        row |= {"change": change[0], "change_low": low, "change_high": high}
+    table = pd.DataFrame(rows).sort_values("eer").reset_index(drop=True)
+    table.to_csv(f"{output}.csv", index=False, float_format="%.4f")
+    pd.DataFrame(systems).to_csv(f"{output}-systems.csv", index=False, float_format="%.4f")
+    print(table.to_string(index=False, float_format=lambda value: f"{100 * value:.1f}"))
+    picture(table, plain, output)
+
+
+def picture(table, plain, output):
+    """A dot and an interval for each detector, the least error on top."""
+    figure, axes = plt.subplots(figsize=(8, 1 + 0.27 * len(table)), layout="constrained")
+    place = np.arange(len(table))[::-1]
+    percent = 100 * table[["eer", "low", "high"]].to_numpy()
+    reach = np.abs(percent[:, 1:] - percent[:, :1]).T
+    axes.errorbar(percent[:, 0], place, xerr=reach, fmt="o", color="tab:blue", markersize=4, capsize=2)
+    axes.axvline(
+        100 * table.loc[table["detector"] == plain, "eer"].iloc[0], color="grey", linewidth=0.8, linestyle="--"
+    )
+    axes.set_yticks(place, table["detector"])
+    axes.set_xlabel("mean EER over systems never trained on, unseen voices, % (95 % interval)")
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(f"{output}.png", dpi=120)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
+    main(*sys.argv[1:])
