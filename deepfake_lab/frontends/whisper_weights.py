@@ -48,9 +48,7 @@ def read_encoder(path: Path, layers: int) -> dict[str, Tensor]:
 
 
 def _from_openai(found: Mapping[str, Tensor], layers: int) -> Iterator[tuple[str, Tensor]]:
-    for name in ("conv1", "conv2"):
-        for kind in ("weight", "bias"):
-            yield f"{name}.{kind}", found[f"encoder.{name}.{kind}"]
+    yield from _convolutions(found, ".")
     for number in range(layers):
         block = f"blocks.{number}"
         query, key, value = (f"encoder.{block}.attn.{part}" for part in ("query", "key", "value"))
@@ -63,14 +61,18 @@ def _from_openai(found: Mapping[str, Tensor], layers: int) -> Iterator[tuple[str
 
 
 def _from_ctranslate2(found: Mapping[str, Tensor], layers: int) -> Iterator[tuple[str, Tensor]]:
-    for name in ("conv1", "conv2"):
-        for kind in ("weight", "bias"):
-            yield f"{name}.{kind}", found[f"encoder/{name}/{kind}"]
+    yield from _convolutions(found, "/")
     for number in range(layers):
         for name, place in _CTRANSLATE2.items():
             kinds = ("gamma", "beta") if name.endswith("_ln") else ("weight", "bias")
             for ours, theirs in zip(("weight", "bias"), kinds, strict=True):
                 yield f"blocks.{number}.{name}.{ours}", found[f"encoder/layer_{number}/{place}/{theirs}"]
+
+
+def _convolutions(found: Mapping[str, Tensor], joint: str) -> Iterator[tuple[str, Tensor]]:
+    for name in ("conv1", "conv2"):
+        for kind in ("weight", "bias"):
+            yield f"{name}.{kind}", found[joint.join(["encoder", name, kind])]
 
 
 def _ctranslate2_variables(content: bytes) -> dict[str, Tensor]:

@@ -5,7 +5,8 @@ Usage: python table.py OUTPUT FOLDER...
 A detector is a model, front-end and recipe. Its runs in several folders (other systems held out in each) and with
 several seeds are one row: the mean over folders of the mean EER over the folder's unseen systems, mean over seeds.
 Intervals are of a bootstrap that draws groups (a prompt and its copies) whole, the same ones for all rows, as is that
-of the difference from the first row's detector. Writes OUTPUT.csv, OUTPUT-systems.csv and OUTPUT.png.
+of the difference from the plain recipe. Unseen is what is in test and not in dev, which has the systems of train.
+Writes OUTPUT.csv, OUTPUT-systems.csv and OUTPUT.png.
 """
 
 import sys
@@ -16,7 +17,6 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 
 from deepfake_lab.metrics.functional import eer
 
@@ -36,23 +36,12 @@ def runs(folders):
     """Every finished run of benchmarks in the folders."""
     for folder in map(Path, folders):
         for scores in sorted(folder.glob("*/report/scores/test/trials.parquet")):
-            place = scores.parents[3]
-            config = OmegaConf.load(place / "config.yaml")
-            model, frontend, *recipe = place.name.removesuffix(f"-seed{config.seed}-openprompts").split("-", 2)
+            detector, _, seed = scores.parents[3].name.removesuffix("-openprompts").rpartition("-seed")
             trials = pd.read_parquet(scores, columns=["score", "label", "attack", "group"])
-            trials["system"] = trials.pop("attack").str.rpartition("/")[2]
-            seen = set(trials["system"]) - held_out(config, set(trials["system"]))
-            kept = trials[(trials["label"] == 0) | ~trials["system"].isin(seen)]
-            yield Run("-".join([model, frontend, *recipe]), config.seed, folder.name, kept.reset_index(drop=True))
-
-
-def held_out(config, systems):
-    """Systems that a run never trained on, of those in test."""
-    from hydra.utils import instantiate
-
-    named = set(config.data.held_out)
-    made = {name: instantiate(config.data.systems[name]) for name in systems & set(config.data.systems)}
-    return {name for name, system in made.items() if name in named or named & set(system.families)}
+            seen = pd.read_parquet(scores.parents[1] / "dev/trials.parquet", columns=["attack"])["attack"]
+            kept = trials[(trials["label"] == 0) | ~trials["attack"].isin(seen)].reset_index(drop=True)
+            kept["system"] = kept.pop("attack").str.rpartition("/")[2]
+            yield Run(detector, int(seed), folder.name, kept)
 
 
 def errors(trials, groups, draws):

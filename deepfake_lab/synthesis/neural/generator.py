@@ -138,6 +138,10 @@ class Generator(nn.Module, ABC):
         features: Tensor = self.mel(wave)
         return features
 
+    def centred(self, wave: Tensor) -> Tensor:
+        """Of ``(B, (L + 1) * hop)``, where each frame has become a hop of samples, those around the frames' centres."""
+        return wave[..., self.hop // 2 : -self.hop // 2]
+
     @abstractmethod
     def generate(self, features: Tensor) -> Tensor:
         """Waveforms ``(B, L * hop)`` of features ``(B, C, L + 1)``; frame l is centred on sample ``l * hop``."""

@@ -67,8 +67,7 @@ class Upsampler(Generator):
 
     def generate(self, features: Tensor) -> Tensor:
         """See `Generator.generate`."""
-        wave = self.joined(self.last(self.activation(self.steps(self.first(features)))))
-        return wave[..., self.hop // 2 : -self.hop // 2]  # each frame has become the samples around its centre
+        return self.centred(self.joined(self.last(self.activation(self.steps(self.first(features))))))
 
     @abstractmethod
     def joined(self, columns: Tensor) -> Tensor:

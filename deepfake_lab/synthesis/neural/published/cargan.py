@@ -52,8 +52,7 @@ class PublishedCarGan(Generator):
             made = torch.tanh(self.last_conv(self.gblocks(torch.cat([chunk, context], dim=1)))).squeeze(1)
             told = made[:, -_TOLD:]
             chunks.append(made)
-        wave = torch.cat(chunks, dim=-1)[..., : features.shape[-1] * _HOP]
-        return wave[..., _HOP // 2 : -_HOP // 2]  # each frame has become the samples around its centre
+        return self.centred(torch.cat(chunks, dim=-1)[..., : features.shape[-1] * _HOP])
 
 
 class _Block(nn.Module):

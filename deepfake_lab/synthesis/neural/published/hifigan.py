@@ -61,8 +61,7 @@ class PublishedHifiGan(Generator):
             hidden = upsampled(functional.leaky_relu(hidden, _SLOPE))
             blocks = self.resblocks[step * parallel : (step + 1) * parallel]
             hidden = torch.stack([block(hidden) for block in blocks]).mean(dim=0)
-        wave = torch.tanh(self.conv_post(functional.leaky_relu(hidden, _LAST_SLOPE))).squeeze(1)
-        return wave[..., self.hop // 2 : -self.hop // 2]  # each frame has become the samples around its centre
+        return self.centred(torch.tanh(self.conv_post(functional.leaky_relu(hidden, _LAST_SLOPE))).squeeze(1))
 
 
 class _Block(nn.Module):

@@ -47,8 +47,7 @@ class PublishedMelGan(Generator):
         frames = features.shape[-1]
         if frames <= _REACH:  # too few to be reflected
             features = functional.pad(features, (0, _REACH + 1 - frames), mode="replicate")
-        wave: Tensor = self.generator(features / 5 + 1).squeeze(1)[..., : frames * self.hop]
-        return wave[..., self.hop // 2 : -self.hop // 2]  # each frame has become the samples around its centre
+        return self.centred(self.generator(features / 5 + 1).squeeze(1)[..., : frames * self.hop])
 
 
 class _Stack(nn.Module):
