@@ -50,10 +50,12 @@ champion.ckpt: published/.fetched
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts_speech
 	echo $(VOCODERS) | xargs -n 1 -P 2 env OMP_NUM_THREADS=1 $(BIN)/python -m deepfake_lab.synthesize stage=train data=openprompts_speech minutes=8
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts data.preset=full
-	$(call train,robust_whisper,runs/robust/whisper)
-	$(call train,robust_crnn,runs/robust/crnn)
+	$(MAKE) --jobs 2 runs/robust/whisper/detector.ckpt runs/robust/crnn/detector.ckpt
 	$(call train,robust,runs/robust/both)
 	cp runs/robust/both/detector.ckpt $@
+
+runs/robust/%/detector.ckpt:
+	OMP_NUM_THREADS=1 $(call train,robust_$*,$(@D)) loader.num_workers=0
 
 train = $(BIN)/python -m deepfake_lab.run $(if $(wildcard $(2)/run.json),resume=$(2),experiment=$(1) hydra.run.dir=$(2))
 

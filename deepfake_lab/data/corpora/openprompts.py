@@ -60,10 +60,12 @@ class OpenPrompts(Corpus):
             corpus is planned are left out of it.
         held_out: names or families of systems whose clips are used in the test split alone. The clips stay: another
             choice makes nothing anew.
+        dev_only: names or families of systems that training lacks, and dev has no others: threshold and calibration
+            are then learnt from systems that the detector never heard. Without any, dev has those of training.
         shuffle_labels: see `Corpus`.
 
     Raises:
-        LabError: `splits` or `held_out` names a system that `systems` lacks, or a split has none.
+        LabError: `splits`, `held_out` or `dev_only` names a system that `systems` lacks, or a split has none.
     """
 
     name: ClassVar[str] = "openprompts"
@@ -78,6 +80,7 @@ class OpenPrompts(Corpus):
         preset: Literal["small", "full"] = "small",
         full_splits: Mapping[Split, Sequence[str]] | None = None,
         held_out: Sequence[str] = (),
+        dev_only: Sequence[str] = (),
         packages_dir: str | Path | None = None,
         seed: int = 0,
         workers: int = 0,
@@ -89,6 +92,7 @@ class OpenPrompts(Corpus):
         self.systems = dict(systems)
         self.splits: dict[Split, list[str]] = {split: list(splits.get(split, ())) for split in SPLITS}
         self.held_out = list(held_out)
+        self.dev_only = list(dev_only)
         self.preset = preset
         self.packages_dir = None if packages_dir is None else Path(packages_dir)
         self.seed = seed
@@ -105,6 +109,7 @@ class OpenPrompts(Corpus):
                 raise LabError(f"data.{key}.{split}: {what}. Choose from data.systems: {', '.join(self.systems)}.")
         families = {family: None for system in self.systems.values() for family in system.families}
         check_names(self.held_out, [*self.systems, *families], "data.held_out")
+        check_names(self.dev_only, [*self.systems, *families], "data.dev_only")
 
     @property
     def manifest_path(self) -> Path:
@@ -224,19 +229,29 @@ class OpenPrompts(Corpus):
         return present
 
     def _hold_out(self, manifest: Manifest) -> Manifest:
-        """Without the training and dev clips of held-out systems."""
-        held = [
-            f"{self.name}/{name}"
-            for name, system in self.systems.items()
-            if {name, *system.families} & set(self.held_out)
-        ]
+        """Without the clips that `held_out` and `dev_only` keep out of a split."""
         table = manifest.table
-        early = pc.and_(pc.is_in(table["attack"], pa.array(held, pa.string())), pc.not_equal(table["split"], "test"))
-        if not (number := pc.sum(early).as_py()):
-            return manifest
-        text = f"in the test split only: {', '.join(self.held_out)}; {number:,} clips of train and dev are left out"
-        findings = [*manifest.findings, Finding("held_out", text, number)]
-        return replace(manifest, table=table.filter(pc.invert(early)), findings=findings)
+        held, dev_only = (self._made_by(table, names) for names in (self.held_out, self.dev_only))
+        train, dev = (pc.equal(table["split"], split) for split in ("train", "dev"))
+        reserved = pc.and_(dev_only, train)
+        if self.dev_only:
+            seen = pc.and_(pc.equal(table["label"], SPOOF), pc.invert(dev_only))
+            reserved = pc.or_(reserved, pc.and_(seen, dev))
+        left_out = {
+            "held_out": (f"in the test split only: {', '.join(self.held_out)}", pc.and_(held, pc.or_(train, dev))),
+            "dev_only": (f"not trained on, no others in dev: {', '.join(self.dev_only)}", pc.and_not(reserved, held)),
+        }
+        findings = list(manifest.findings)
+        kept = pc.invert(pc.or_(*(rows for _, rows in left_out.values())))
+        for code, (text, rows) in left_out.items():
+            if number := pc.sum(rows).as_py():
+                findings.append(Finding(code, f"{text}; {number:,} clips of train and dev are left out", number))
+        return replace(manifest, table=table.filter(kept), findings=findings)
+
+    def _made_by(self, table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
+        """Which rows are clips of systems that are named, or of a family that is."""
+        made = [f"{self.name}/{name}" for name, system in self.systems.items() if {name, *system.families} & set(names)]
+        return pc.is_in(table["attack"], pa.array(made, pa.string()))
 
     def _row(self, clip: Clip, folder: Path) -> dict[str, object]:
         real = clip.system == NO_ATTACK
