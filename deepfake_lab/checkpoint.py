@@ -114,7 +114,7 @@ def save_detector(detector: Detector, path: str | Path) -> None:
     """Writes a detector alone (no optimizer state), atomically."""
     state = {_PREFIX + name: tensor.detach().cpu() for name, tensor in detector.state_dict().items()}
     with whole(Path(path)) as partial:
-        torch.save({"detector": detector.config, "state_dict": state}, partial)
+        torch.save({"detector": detector.config, "state_dict": state, "trained_on": detector.trained_on}, partial)
 
 
 def load_detector(path: str | Path) -> Detector:
@@ -137,6 +137,7 @@ def load_detector(path: str | Path) -> Detector:
     try:
         detector = build_detector(config)
         detector.load_state_dict(tensors)
+        detector.trained_on = content.get("trained_on")
     except InstantiationException as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise LabError(f"{path}: its detector cannot be built ({reason}). Use the file of another run.") from error

@@ -1,14 +1,16 @@
-"""`python -m deepfake_lab.predict`: say of recordings how probably they are fake."""
+"""`python -m deepfake_lab.predict`: say of recordings how probably they are fake, how sure that is, and where."""
 
 from __future__ import annotations
 
 import csv
+import json
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -16,18 +18,16 @@ from deepfake_lab.config import launch, resolved
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
-    from deepfake_lab.audio import Wave
-    from deepfake_lab.models.detector import Detector
+    from deepfake_lab.serving.decoding import Recording
+    from deepfake_lab.serving.judge import Judgement
 
-MIN_SECONDS = 1.0
-"""Recordings shorter than this are scored but not judged."""
-MIN_LEVEL_DB = -60.0
-"""Recordings with a root mean square below this, in dB of full scale, are scored but not judged."""
+_STATUS = {"spoof": 1, "undecided": 3, "bonafide": 0}
+"""Exit status of `exit_code=verdict`, the first of these that any recording got; 2 is that of errors."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one recording: the columns of the output.
+    """What is said of one recording: the columns of the output, up to `windows` unless details are asked for.
 
     Attributes:
         path: of the recording.
@@ -37,6 +37,10 @@ class Prediction:
         reason: why it is undecided; empty otherwise.
         duration_s: length in s.
         windows: number of windows that were scored.
+        p_fake_low: lower end of the 95 % interval that the windows give; None where there are too few.
+        p_fake_high: its upper end.
+        speech_s: how much of it is speech, in s.
+        where: stretches that are more probably fake than the threshold, such as "1.5-3.0 7.0-9.5", in s.
     """
 
     path: str
@@ -46,10 +50,14 @@ class Prediction:
     reason: str
     duration_s: float
     windows: int
+    p_fake_low: float | None
+    p_fake_high: float | None
+    speech_s: float
+    where: str
 
 
 def predict(composed: DictConfig) -> None:
-    """Scores every recording, prints a table, writes `output`.
+    """Scores every recording, prints a table, writes `output`; exits with the verdict's status if asked to.
 
     Raises:
         LabError: the checkpoint cannot be used, there is no audio, or files could not be decoded; the others have been
@@ -57,92 +65,89 @@ def predict(composed: DictConfig) -> None:
     """
     config = resolved(composed)
     _check(config)
-    files = find_audio(Path(config["input"]))
-    from rich.console import Console
-    from rich.progress import track
-
+    recordings = list(find_recordings(config["input"]))
     from deepfake_lab.audio import AudioError
     from deepfake_lab.checkpoint import device_called, load_detector
+    from deepfake_lab.serving.judge import Judge
 
     detector = load_detector(config["checkpoint"]).to(device_called(config["device"]))
+    settings = {key: config[key] for key in ("threshold", "windows", "hop_s", "batch_size")}
+    judge = Judge(detector, prior=config["prior"]["spoof"], **settings)
     predictions, broken = [], []
-    with _rows(config["output"]) as rows:
-        for file in track(files, "listening", console=Console(stderr=True), disable=len(files) == 1):
+    with _written(config["output"], details=config["details"]) as write, _progress(recordings) as tell:
+        for recording in recordings:
             try:
-                predictions.append(predict_file(detector, file, config))
+                judgement = judge(recording, tell(recording))
             except AudioError as error:
                 broken.append(str(error))
                 continue
-            if rows is not None:
-                rows.writerow(asdict(predictions[-1]))
+            predictions.append(prediction(recording.name, judgement))
+            write(predictions[-1], judgement)
     _print(predictions)
     if broken:
-        raise LabError("\n  ".join([f"{len(broken)} of {len(files)} files could not be scored:", *broken]))
+        raise LabError("\n  ".join([f"{len(broken)} of {len(recordings)} files could not be scored:", *broken]))
+    if config["exit_code"] == "verdict":
+        said = {one.verdict for one in predictions}
+        sys.exit(next(status for verdict, status in _STATUS.items() if verdict in said))
 
 
-def predict_file(detector: Detector, path: Path, config: dict[str, Any]) -> Prediction:
-    """Scores one recording.
-
-    Raises:
-        AudioError: it cannot be decoded.
-    """
-    import torch
-
-    from deepfake_lab import audio
-
-    found = audio.info(path)
-    first = config["windows"] == "first"
-    start, length = _speech(path) if detector.treatment.trim else (0, found.frames)
-    wave = audio.load(path, start, min(length, math.ceil(detector.window_s * found.sample_rate)) if first else length)
-    windows = torch.from_numpy(audio.windows(wave, detector.window_samples)[: 1 if first else None])
-    with torch.inference_mode():
-        batches = torch.split(windows.to(detector.eer_threshold.device), config["batch_size"])
-        score = float(torch.cat([detector(batch).score for batch in batches]).double().mean())
-    p_fake = 1 / (1 + math.exp(min(score - math.log(config["prior"]["spoof"] / (1 - config["prior"]["spoof"])), 700)))
-    duration = found.frames / found.sample_rate
-    reason = _doubt(wave, duration)
-    verdict = "undecided" if reason else "spoof" if p_fake > config["threshold"] else "bonafide"
-    readable = str(path).encode(errors="backslashreplace").decode()  # names of files need not be valid UTF-8
-    return Prediction(readable, score, p_fake, verdict, reason, round(duration, 3), len(windows))
+def prediction(name: str, judgement: Judgement) -> Prediction:
+    """The row of a recording."""
+    low, high = (None if math.isnan(end) else end for end in judgement.interval)
+    return Prediction(
+        path=name.encode(errors="backslashreplace").decode(),  # names of files need not be valid UTF-8
+        score=judgement.score,
+        p_fake=judgement.p_fake,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        duration_s=round(judgement.quality.duration_s, 3),
+        windows=judgement.windows,
+        p_fake_low=low,
+        p_fake_high=high,
+        speech_s=round(judgement.quality.speech_s, 2),
+        where=" ".join(f"{span.start_s:.1f}-{span.end_s:.1f}" for span in judgement.spans),
+    )
 
 
-def _speech(path: Path) -> tuple[int, int]:
-    """First sample and length of what lies between the quiet edges of a recording."""
-    from deepfake_lab import audio
-    from deepfake_lab.data.inspection import speech
-
-    samples, rate = audio.read(path)
-    return speech(samples.mean(axis=1), rate)
-
-
-def find_audio(source: Path) -> list[Path]:
-    """The file itself, or every audio file below a folder, sorted.
+def find_recordings(given: str | Sequence[str]) -> Iterator[Recording]:
+    """What an input names: a file, all audio below a folder, what fits a pattern, "-" for standard input; or several.
 
     Raises:
         LabError: there is nothing to listen to.
     """
+    from deepfake_lab.serving.decoding import Recording
+
+    for one in [given] if isinstance(given, str) else given:
+        if one == "-":
+            yield Recording(sys.stdin.buffer.read(), "-")
+        else:
+            yield from (Recording(path, str(path)) for path in find_audio(Path(one)))
+
+
+def find_audio(source: Path) -> list[Path]:
+    """The file itself, every audio file below a folder, or every file that fits a pattern (`calls/**/*.mp3`), sorted.
+
+    Raises:
+        LabError: there is nothing to listen to.
+    """
+    import glob
+
     from deepfake_lab.audio import AUDIO_SUFFIXES
 
     if source.is_file():
         return [source]
-    if not source.is_dir():
-        raise LabError(f"input={source}: no such file or folder. Name a recording, or a folder to search.")
-    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    if not files:
-        raise LabError(
-            f"input={source}: no audio files in this folder. Known endings: {' '.join(sorted(AUDIO_SUFFIXES))}."
-        )
-    return files
-
-
-def _doubt(wave: Wave, duration: float) -> str:
-    """Why a recording should not be judged; empty if nothing forbids it."""
-    import numpy as np
-
-    if duration < MIN_SECONDS:
-        return f"shorter than {MIN_SECONDS:g} s"
-    level = 20 * math.log10(float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) + 1e-12)
-    return f"silent ({level:.0f} dB of full scale)" if level < MIN_LEVEL_DB else ""
+    endings = f"Known endings: {' '.join(sorted(AUDIO_SUFFIXES))}."
+    if source.is_dir():
+        found = [path for path in source.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
+        missing = f"no audio files in this folder. {endings}"
+    elif glob.has_magic(str(source)):
+        found = [path for path in map(Path, glob.glob(str(source), recursive=True)) if path.is_file()]
+        missing = "no file fits this pattern. Quote it, so that the shell leaves it alone."
+    else:
+        raise LabError(f"input={source}: no such file or folder. Name a recording, a folder to search, or - for stdin.")
+    if not found:
+        raise LabError(f"input={source}: {missing}")
+    return sorted(found)
 
 
 def _check(config: dict[str, Any]) -> None:
@@ -150,29 +155,67 @@ def _check(config: dict[str, Any]) -> None:
 
     if config["output"] is not None and Path(config["output"]).suffix.lower() in AUDIO_SUFFIXES:
         raise LabError(f"output={config['output']}: is a recording's name. Name a table: output=scores.csv.")
-    if config["windows"] not in ("all", "first"):
-        raise LabError(f"windows={config['windows']}: choose all or first.")
-    if config["batch_size"] < 1:
-        raise LabError(f"batch_size={config['batch_size']}: at least one window at a time is needed.")
-    for key, value in (("prior.spoof", config["prior"]["spoof"]), ("threshold", config["threshold"])):
-        if not 0 < value < 1:
-            raise LabError(f"{key}={value}: a probability between 0 and 1 is needed.")
+    if config["exit_code"] not in ("files", "verdict"):
+        raise LabError(f"exit_code={config['exit_code']}: choose files or verdict.")
+
+
+_Write = Callable[[Prediction, "Judgement"], None]
 
 
 @contextmanager
-def _rows(output: str | None) -> Iterator[csv.DictWriter[str] | None]:
-    """A CSV file that holds every row as soon as it is written, so that an interruption loses nothing."""
+def _written(output: str | None, *, details: bool) -> Iterator[_Write]:
+    """Writes every row as soon as it is known, so that an interruption loses nothing."""
     if output is None:
-        yield None
+        yield lambda _row, _judgement: None
         return
     try:
         file = open(output, "w", newline="", buffering=1, encoding="utf-8")  # noqa: SIM115  # closed below
     except OSError as error:
         raise LabError(f"output={output}: cannot be written ({error.strerror}). Name another file.") from error
     with file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Prediction)])
-        writer.writeheader()
-        yield writer
+        yield _json_lines(file) if Path(output).suffix.lower() in (".json", ".jsonl") else _csv(file, details=details)
+
+
+def _csv(file: IO[str], *, details: bool) -> _Write:
+    columns = [field.name for field in fields(Prediction)]
+    columns = columns if details else columns[: columns.index("windows") + 1]
+    writer = csv.DictWriter(file, columns, extrasaction="ignore")
+    writer.writeheader()
+    return lambda row, _judgement: writer.writerow(asdict(row))
+
+
+def _json_lines(file: IO[str]) -> _Write:
+    """A line a recording, with all that there is to say."""
+
+    def write(row: Prediction, judgement: Judgement) -> None:
+        more = {
+            "where": [span._asdict() for span in judgement.spans],
+            "quality": asdict(judgement.quality),
+            "over_time": [moment._asdict() for moment in judgement.moments],
+        }
+        file.write(json.dumps(asdict(row) | more, ensure_ascii=False) + "\n")
+
+    return write
+
+
+@contextmanager
+def _progress(recordings: Sequence[Recording]) -> Iterator[Callable[[Recording], Callable[[float], None]]]:
+    """Bars for the recordings, and for what of the one at hand is heard, where its header tells how long it is."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        all_of_them = progress.add_task("listening", total=len(recordings), visible=len(recordings) > 1)
+        this_one = progress.add_task("", visible=False)
+
+        def tell(recording: Recording) -> Callable[[float], None]:
+            done = int(progress.tasks[0].completed) if progress.tasks[1].description else -1
+            progress.update(all_of_them, completed=done + 1)
+            length = recording.stated_s()
+            progress.reset(this_one, total=length, visible=(length or 0) > 60, description=Path(recording.name).name)
+            return lambda heard_s: progress.update(this_one, completed=heard_s)
+
+        yield tell
 
 
 def _print(predictions: list[Prediction]) -> None:
@@ -180,16 +223,18 @@ def _print(predictions: list[Prediction]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("file", "p_fake", "verdict", "score", "seconds", "windows", "reason")
+    table = Table("file", "p_fake", "95 %", "verdict", "score", "seconds", "speech", "where", "reason")
     colours = {"spoof": "red", "bonafide": "green", "undecided": "yellow"}
     for one in predictions:
-        verdict = f"[{colours[one.verdict]}]{one.verdict}[/]"
+        stretches = one.where.split()
         cells = (
             f"{one.p_fake:.3f}",
-            verdict,
+            "" if one.p_fake_low is None else f"{one.p_fake_low:.2f}-{one.p_fake_high:.2f}",
+            f"[{colours[one.verdict]}]{one.verdict}[/]",
             f"{one.score:+.2f}",
             f"{one.duration_s:.1f}",
-            str(one.windows),
+            f"{one.speech_s:.1f}",
+            " ".join(stretches[:3]) + (f" +{len(stretches) - 3}" if len(stretches) > 3 else ""),
             one.reason,
         )
         table.add_row(escape(one.path), *cells)

@@ -181,6 +181,7 @@ def _fit(config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datam
     from deepfake_lab.checkpoint import load_detector, save_detector
     from deepfake_lab.evaluation.fuse import fit_ensemble
     from deepfake_lab.models.ensemble import Ensemble
+    from deepfake_lab.serving.judge import take_census
 
     if isinstance(task.detector, Ensemble):
         task.detector.to(trainer.strategy.root_device)
@@ -192,6 +193,8 @@ def _fit(config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datam
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if best:  # without a checkpoint callback the last epoch has to do
             task.detector.load_state_dict(load_detector(best).state_dict())
+    task.detector.eval()
+    task.detector.trained_on = take_census(task.detector, datamodule.split("train"), datamodule.split("dev")).plain()
     save_detector(task.detector, Path(config["run_dir"]) / "detector.ckpt")
 
 

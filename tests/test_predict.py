@@ -1,6 +1,9 @@
 """Scoring recordings with a trained detector, through the real command."""
 
 import csv
+import functools
+import io
+import json
 import math
 import os
 import shutil
@@ -13,8 +16,11 @@ import torch
 
 from deepfake_lab import audio
 from deepfake_lab.checkpoint import build_detector, load_detector, save_detector
+from deepfake_lab.serving.census import Census
+from deepfake_lab.synthesis.espeak import Espeak
 
 COLUMNS = ["path", "score", "p_fake", "verdict", "reason", "duration_s", "windows"]
+MORE = ["p_fake_low", "p_fake_high", "speech_s", "where"]
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +42,19 @@ def checkpoint(tmp_path_factory):
     return path
 
 
+@functools.cache
+def sentence(seed):
+    return Espeak().speak("We walked along the canal until it rained.", "en", seed, 2.5)
+
+
 def noise(seconds, seed=0, rate=16_000):
     return np.random.default_rng(seed).uniform(-0.3, 0.3, round(seconds * rate))
+
+
+def talk(seconds, seed=0, rate=16_000):
+    """Somebody who speaks for so long."""
+    spoken = np.tile(sentence(seed), math.ceil(seconds / 2))
+    return audio.resample(spoken, 16_000, rate)[: round(seconds * rate)]
 
 
 @pytest.fixture
@@ -61,7 +78,8 @@ def predict(lab, checkpoint):
 
 class TestContract:
     def test_columns_types_and_values(self, predict, checkpoint):
-        soundfile.write(predict.folder / "a.wav", noise(1.7, rate=8_000), 8_000)
+        soundfile.write(predict.folder / "a.wav", talk(1.7, rate=8_000), 8_000)
+        assert list(predict(predict.folder, "details=true")[2]["a.wav"]) == COLUMNS + MORE
         _, printed, rows = predict(predict.folder)
         (row,) = rows.values()
         assert list(row) == COLUMNS
@@ -77,9 +95,9 @@ class TestContract:
 
     def test_every_verdict_leaves_status_0(self, predict):
         for seed in range(2):
-            soundfile.write(predict.folder / f"{seed}.wav", noise(1.5, seed), 16_000)
-        soundfile.write(predict.folder / "short.wav", noise(0.3), 16_000)
-        soundfile.write(predict.folder / "silent.wav", 1e-4 * noise(2), 16_000)
+            soundfile.write(predict.folder / f"{seed}.wav", talk(1.5, seed), 16_000)
+        soundfile.write(predict.folder / "short.wav", talk(0.3), 16_000)
+        soundfile.write(predict.folder / "silent.wav", 1e-4 * talk(2), 16_000)
         _, _, rows = predict(predict.folder)
         low, high = sorted((float(rows[name]["p_fake"]), name) for name in ("0.wav", "1.wav"))
         threshold = (low[0] + high[0]) / 2
@@ -91,8 +109,68 @@ class TestContract:
         assert rows["silent.wav"]["reason"].startswith("silent (-9")
         assert all(math.isfinite(float(row["score"])) for row in rows.values())
 
+    @pytest.mark.parametrize(
+        ("wave", "reason"),
+        [
+            (noise(2), "no speech (0.0 s found)"),
+            (np.clip(5 * talk(2), -0.9, 0.9), "clipped ("),
+            (np.zeros(32_000), "silent (-120 dB"),
+        ],
+        ids=["noise", "clipped", "zeros"],
+    )
+    def test_what_cannot_be_judged_gets_a_number_and_a_reason(self, predict, wave, reason):
+        soundfile.write(predict.folder / "a.wav", wave, 16_000)
+        status, printed, rows = predict(predict.folder)
+        assert (status, rows["a.wav"]["verdict"]) == (0, "undecided"), printed
+        assert rows["a.wav"]["reason"].startswith(reason)
+        assert 0 <= float(rows["a.wav"]["p_fake"]) <= 1
+
+    def test_what_is_unlike_its_training_data_is_not_judged(self, predict, checkpoint, tmp_path):
+        detector = load_detector(checkpoint)
+        census = Census()
+        for _ in range(50):
+            census.add({"band_hz": 7500.0, "level_db": -22.0})
+        detector.trained_on = census.plain()
+        save_detector(detector, tmp_path / "knowing.ckpt")
+        soundfile.write(predict.folder / "wide.wav", talk(2), 16_000)
+        soundfile.write(predict.folder / "phone.wav", talk(2, rate=8_000), 8_000)
+        soundfile.write(predict.folder / "far.wav", 0.02 * talk(2), 16_000)
+        _, _, rows = predict(predict.folder, f"checkpoint={tmp_path / 'knowing.ckpt'}")
+        assert rows["wide.wav"]["reason"] == ""
+        assert rows["phone.wav"]["reason"] == "band ends at 3.9 kHz, of what it was trained on above 7.5"
+        assert rows["far.wav"]["reason"].startswith("level of -5")
+
+    def test_tells_where_and_how_sure(self, predict):
+        soundfile.write(predict.folder / "a.wav", talk(6.2), 16_000)
+        _, _, rows = predict(predict.folder, "output=o.jsonl", "threshold=0.5")
+        assert rows == {}
+        (line,) = (predict.folder.parent / "o.jsonl").read_text().splitlines()
+        told = json.loads(line)
+        assert told["p_fake_low"] <= told["p_fake"] <= told["p_fake_high"]
+        assert told["speech_s"] == pytest.approx(6.2, abs=1)
+        moments = told["over_time"]
+        assert [moment["start_s"] for moment in moments] == [0.5 * n for n in range(13)]
+        assert moments[-1]["end_s"] == pytest.approx(6.2)
+        fake = [(moment["start_s"], moment["end_s"]) for moment in moments if moment["p_fake"] > 0.5]
+        inside = [
+            any(span["start_s"] <= start and end <= span["end_s"] for span in told["where"]) for start, end in fake
+        ]
+        assert all(inside)
+        assert sum(span["end_s"] - span["start_s"] for span in told["where"]) == pytest.approx(
+            sum(end - start for start, end in fake)
+        )
+
+    def test_status_tells_the_verdict_if_asked(self, predict):
+        soundfile.write(predict.folder / "a.wav", talk(2), 16_000)
+        p_fake = float(predict(predict.folder)[2]["a.wav"]["p_fake"])
+        below, above = (f"threshold={p_fake * factor}" for factor in (0.9, 1.1))
+        assert [predict(predict.folder, at, "exit_code=verdict")[0] for at in (below, above)] == [1, 0]
+        soundfile.write(predict.folder / "short.wav", talk(0.5), 16_000)
+        assert [predict(predict.folder, at, "exit_code=verdict")[0] for at in (below, above)] == [1, 3]
+        assert predict(predict.folder, below)[0] == 0
+
     def test_verdict_at_the_edges(self, predict):
-        soundfile.write(predict.folder / "second.wav", noise(1.0), 16_000)
+        soundfile.write(predict.folder / "second.wav", talk(1.0), 16_000)
         soundfile.write(predict.folder / "zeros.wav", np.zeros(16_000), 16_000)
         _, _, rows = predict(predict.folder)
         assert rows["second.wav"]["verdict"] != "undecided"
@@ -104,7 +182,7 @@ class TestContract:
 
     @pytest.mark.parametrize("prior", [0.01, 0.5, 0.9])
     def test_p_fake_knows_the_prior(self, predict, prior):
-        soundfile.write(predict.folder / "a.wav", noise(1.5), 16_000)
+        soundfile.write(predict.folder / "a.wav", talk(1.5), 16_000)
         _, _, rows = predict(predict.folder, f"prior.spoof={prior}")
         score = float(rows["a.wav"]["score"])
         expected = torch.sigmoid(torch.tensor(-score + math.log(prior / (1 - prior)), dtype=torch.float64))
@@ -115,13 +193,13 @@ class TestContract:
         detector = load_detector(checkpoint)
         detector.calibration_offset.fill_(offset)
         save_detector(detector, predict.folder / "sure.ckpt")
-        soundfile.write(predict.folder / "a.wav", noise(1.5), 16_000)
+        soundfile.write(predict.folder / "a.wav", talk(1.5), 16_000)
         status, printed, rows = predict(predict.folder, f"checkpoint={predict.folder}/sure.ckpt")
         assert status == 0, printed
         assert float(rows["a.wav"]["p_fake"]) == pytest.approx(p_fake, abs=1e-300)
 
     def test_the_first_window_alone(self, predict, checkpoint):
-        soundfile.write(predict.folder / "a.flac", noise(2, rate=44_100), 44_100)
+        soundfile.write(predict.folder / "a.flac", talk(2, rate=44_100), 44_100)
         _, _, rows = predict(predict.folder, "windows=first")
         first = audio.load(predict.folder / "a.flac", 0, 22_050)
         with torch.inference_mode():
@@ -130,7 +208,7 @@ class TestContract:
         assert (rows["a.flac"]["windows"], rows["a.flac"]["duration_s"]) == ("1", "2.0")
 
     def test_batch_size_changes_nothing(self, predict):
-        soundfile.write(predict.folder / "a.wav", noise(5.2), 16_000)
+        soundfile.write(predict.folder / "a.wav", talk(5.2), 16_000)
         scores = [predict(predict.folder, f"batch_size={size}")[2]["a.wav"]["score"] for size in (1, 3, 100)]
         np.testing.assert_allclose(np.array(scores, float), float(scores[0]), rtol=1e-4)
 
@@ -159,7 +237,7 @@ class TestFiles:
         deep = predict.folder / "x" / "y"
         deep.mkdir(parents=True)
         for path in (deep / "a.WAV", predict.folder / "b.flac", predict.folder / "x" / "a [b] ü.wav"):
-            soundfile.write(path, noise(1.2), 16_000)
+            soundfile.write(path, talk(1.2), 16_000)
         (predict.folder / "notes.txt").write_text("nothing to hear")
         (predict.folder / "folder.wav").mkdir()
         status, printed, rows = predict(predict.folder)
@@ -169,14 +247,28 @@ class TestFiles:
 
     @pytest.mark.parametrize("name", ["a.wav", "a [b].wav", "für mich, 50% (1).wav", "録音.wav"])
     def test_a_single_file(self, predict, name):
-        soundfile.write(predict.folder / name, noise(1.2), 16_000)
+        soundfile.write(predict.folder / name, talk(1.2), 16_000)
         status, printed, rows = predict(predict.folder / name)
         assert (status, list(rows)) == (0, [name]), printed
         assert name in printed
 
+    def test_patterns_several_inputs_and_standard_input(self, predict, monkeypatch):
+        (predict.folder / "x").mkdir()
+        for name in ("a.wav", "x/b.wav", "x/c.flac"):
+            soundfile.write(predict.folder / name, talk(1.2), 16_000)
+        assert sorted(predict(predict.folder / "**/*.wav")[2]) == ["a.wav", "b.wav"]
+        status, printed, rows = predict("", f"input=[{predict.folder}/a.wav,{predict.folder}/x]")
+        assert (status, sorted(rows)) == (0, ["a.wav", "b.wav", "c.flac"]), printed
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((predict.folder / "x/c.flac").read_bytes())))
+        status, printed, piped = predict("-")
+        assert (status, piped["-"]["score"]) == (0, rows["c.flac"]["score"]), printed
+        status, printed, _ = predict(predict.folder / "*.mp3")
+        assert status == 2
+        assert "no file fits this pattern" in printed
+
     def test_a_name_that_is_not_utf_8_keeps_nothing_from_being_scored(self, predict):
         for name in (b"a.wav", b"M\xfcller.wav", b"z.wav"):
-            soundfile.write(predict.folder / "x.wav", noise(1.2), 16_000)
+            soundfile.write(predict.folder / "x.wav", talk(1.2), 16_000)
             (predict.folder / "x.wav").rename(predict.folder / os.fsdecode(name))
         status, printed, rows = predict(predict.folder)
         assert status == 0, printed
@@ -185,7 +277,7 @@ class TestFiles:
 
     def test_broken_files_are_named_with_status_2_and_the_others_are_scored(self, predict):
         for name in ("a.wav", "z.wav"):
-            soundfile.write(predict.folder / name, noise(1.2), 16_000)
+            soundfile.write(predict.folder / name, talk(1.2), 16_000)
         (predict.folder / "m.wav").write_text("no audio at all")
         (predict.folder / "empty.mp3").touch()
         status, printed, rows = predict(predict.folder)
@@ -196,7 +288,7 @@ class TestFiles:
         assert "Traceback" not in printed
 
     def test_no_output_needs_none(self, lab, checkpoint):
-        soundfile.write("a.wav", noise(1.2), 16_000)
+        soundfile.write("a.wav", talk(1.2), 16_000)
         before = sorted(os.listdir())
         assert lab("predict", f"checkpoint={checkpoint}", "input=a.wav")[0] == 0
         assert sorted(os.listdir()) == before
@@ -215,12 +307,14 @@ class TestFiles:
             (["input=a.wav", "threshold=1.5"], "threshold=1.5: a probability"),
             (["input=a.wav", "prior.spoof=0"], "prior.spoof=0.0: a probability"),
             (["input=a.wav", "batch_size=0"], "batch_size=0: at least one"),
+            (["input=a.wav", "hop_s=0.6"], "hop_s=0.6: give more than 0 and at most a window, which is 0.5 s"),
+            (["input=a.wav", "exit_code=yes"], "exit_code=yes: choose files or verdict"),
             (["input=a.wav", "device=gpu"], "device=gpu: cannot be used"),
             ([], "input is needed"),
         ],
     )
     def test_mistakes_are_explained(self, lab, checkpoint, overrides, complaint):
-        soundfile.write("a.wav", noise(1.2), 16_000)
+        soundfile.write("a.wav", talk(1.2), 16_000)
         os.mkdir("empty")
         status, printed = lab("predict", f"checkpoint={checkpoint}", *overrides)
         assert status == 2
@@ -230,7 +324,7 @@ class TestFiles:
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
     def test_a_gpu_that_is_not_there(self, lab, checkpoint):
-        soundfile.write("a.wav", noise(1.2), 16_000)
+        soundfile.write("a.wav", talk(1.2), 16_000)
         status, printed = lab("predict", f"checkpoint={checkpoint}", "input=a.wav", "device=cuda")
         assert status == 2
         assert "device=cuda: cannot be used" in printed
@@ -243,7 +337,7 @@ def test_a_detector_that_cuts_quiet_edges_hears_what_is_between_them(predict, ch
     trimming = build_detector(config)
     trimming.load_state_dict(detector.state_dict())
     save_detector(trimming, tmp_path / "trimming.ckpt")
-    sound = noise(1.3)
+    sound = talk(1.3)
     soundfile.write(predict.folder / "bare.wav", sound, 16_000)
     soundfile.write(predict.folder / "edged.wav", np.pad(sound, (8_000, 4_000)), 16_000)
     for windows in ("first", "all"):

@@ -167,13 +167,16 @@ class PredictConfig:
     """Top level of `conf/predict.yaml`."""
 
     checkpoint: str = MISSING
-    input: str = MISSING
+    input: Any = MISSING  # a name, or a list of them
     output: str | None = None
+    details: bool = False
     windows: str = "all"
+    hop_s: float | None = None
     prior: Prior = field(default_factory=Prior)
     threshold: float = 0.7
     batch_size: int = 16
     device: str = "auto"
+    exit_code: str = "files"
 
 
 @dataclass

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -99,15 +100,25 @@ def speech(wave: audio.Wave, sample_rate: int) -> tuple[int, int]:
     Returns:
         First sample and number of samples, on a grid of 10 ms; everything, if it is silent or shorter than that.
     """
+    energy, _ = step_energies(wave, sample_rate)
+    return loud_part(energy, len(wave), sample_rate)
+
+
+def step_energies(wave: audio.Wave, sample_rate: int) -> tuple[npt.NDArray[np.float64], audio.Wave]:
+    """Energies of steps of 10 ms ``(S,)`` of a waveform ``(T,)``, and the samples that are left over."""
     hop = sample_rate // 100
-    if len(wave) < hop:
-        return 0, len(wave)
-    energy = np.square(wave[: len(wave) // hop * hop], dtype=np.float64).reshape(-1, hop).sum(axis=1)
-    loud = np.flatnonzero(energy > energy.max() * 10 ** (EDGE_DB / 10))
+    stop = len(wave) // hop * hop
+    return np.square(wave[:stop], dtype=np.float64).reshape(-1, hop).sum(axis=1), wave[stop:]
+
+
+def loud_part(energy: npt.NDArray[np.float64], length: int, sample_rate: int) -> tuple[int, int]:
+    """`speech` of what is left of a waveform of so many samples: the energies ``(S,)`` of its steps of 10 ms."""
+    hop = sample_rate // 100
+    loud = np.flatnonzero(energy > energy.max(initial=0.0) * 10 ** (EDGE_DB / 10))
     if not len(loud):
-        return 0, len(wave)
+        return 0, length
     begin, end = int(loud[0]) * hop, (int(loud[-1]) + 1) * hop
-    return begin, (len(wave) if end + hop > len(wave) else end) - begin
+    return begin, (length if end + hop > length else end) - begin
 
 
 def inspect_all(

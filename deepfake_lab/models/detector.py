@@ -44,6 +44,7 @@ class Detector(nn.Module):
         calibration_offset: buffer, 0 unless calibrated.
         eer_threshold: buffer, score at the EER of the development set; NaN until it is known.
         config: composed configuration that the detector was made from, as plain containers.
+        trained_on: how the utterances were that it was trained on, counted: see `deepfake_lab.serving.quality.Census`.
         augment_features: what training does to features ``(B, C, F, L)``; no part of the detector's checkpoint.
     """
 
@@ -69,6 +70,7 @@ class Detector(nn.Module):
         self.window_s = window_s
         self.min_samples = max(frontend.min_samples, _samples_for(self.encoder.min_frames, frontend))
         self.config: dict[str, object] | None = None
+        self.trained_on: dict[str, list[int]] | None = None
         self._still: list[nn.Module] = []  # what is frozen
         self._learning_rates: dict[str, float] = {}  # of parameters by name
         self.register_buffer("calibration_scale", torch.tensor(1.0))

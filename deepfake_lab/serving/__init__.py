@@ -1,0 +1,1 @@
+"""From a trained detector to a verdict: recordings, streams, a service."""
