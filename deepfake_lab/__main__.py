@@ -15,6 +15,7 @@ COMMANDS = {
     "audit": "say what is wrong with a corpus: overlap, shortcuts, too little of something",
     "convert": "make a checkpoint of the lab out of official weights",
     "predict": "say of recordings how probably they are fake",
+    "stream": "listen to a stream, flag what sounds fake while it is heard",
     "adversary": "attack a detector with waveforms changed to mislead it, and say how far it holds",
     "robustness": "measure detectors under noise, codecs, rooms and the like, side by side",
     "export": "write a detector as ONNX, from the waveform to the score",

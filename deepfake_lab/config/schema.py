@@ -180,6 +180,23 @@ class PredictConfig:
 
 
 @dataclass
+class StreamConfig:
+    """Top level of `conf/stream.yaml`."""
+
+    checkpoint: str = MISSING
+    input: str = MISSING
+    raw: int | None = None
+    log: str | None = None
+    show: str = "changes"
+    hop_s: float | None = 0.5
+    threshold: float = 0.7
+    release: float = 0.5
+    prior: Prior = field(default_factory=Prior)
+    realtime: bool = False
+    device: str = "auto"
+
+
+@dataclass
 class AdversaryConfig:
     """Top level of `conf/adversary.yaml`."""
 
@@ -266,6 +283,7 @@ for _name, _schema in (
     ("convert", ConvertConfig),
     ("export", ExportConfig),
     ("predict", PredictConfig),
+    ("stream", StreamConfig),
     ("adversary", AdversaryConfig),
     ("robustness", RobustnessConfig),
     ("report", ReportConfig),

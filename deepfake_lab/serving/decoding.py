@@ -11,20 +11,23 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import av.error
 import numpy as np
 import soundfile
 import soxr
+from av.container import InputContainer
 
 from deepfake_lab.audio import MAX_AMPLITUDE, AudioError, Wave
 from deepfake_lab.types import SAMPLE_RATE
 
 _BLOCK = 1 << 18  # numbers of a block, whatever the number of channels
+_BUFFER = 1 << 12  # bytes that FFmpeg asks a pipe for at once: what it waits for is latency
 _UNKNOWN = 1 << 40  # a header that does not state the length gives a larger one: see `deepfake_lab.audio`
 _NOT_FOR_LIBSNDFILE = (soundfile.LibsndfileError, TypeError, UnicodeEncodeError)
-_RAW = {".g722": "g722"}  # formats without a header, by ending
+_HEADLESS = {".g722": "g722"}  # formats without a header, by ending
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,31 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A file, or the bytes of one.
+class RawFormat:
+    """16-bit samples of one channel, lowest byte first, and nothing else.
 
-    Args:
-        source: where it is, or what it holds.
-        name: what messages call it.
-        most_s: longest recording that is decoded, in s; None sets no limit. A few bytes can hold hours of silence.
+    Attributes:
+        sample_rate: in Hz.
     """
 
-    source: Path | bytes
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file, the bytes of one, or a pipe that one comes through.
+
+    Args:
+        source: where it is, or what it holds. A pipe can be decoded once, and is as it comes.
+        name: what messages call it.
+        most_s: longest recording that is decoded, in s; None sets no limit. A few bytes can hold hours of silence.
+        raw: of samples without a header; None for all that has one.
+    """
+
+    source: Path | bytes | BinaryIO
     name: str
     most_s: float | None = None
+    raw: RawFormat | None = None
 
     def blocks(self) -> Generator[Block]:
         """Decodes it from the beginning, a block at a time.
@@ -105,6 +121,8 @@ class Recording:
 
     def stated_s(self) -> float | None:
         """Length in s that its header states, if libsndfile finds one; decoding may find another."""
+        if not isinstance(self.source, Path | bytes):
+            return None
         try:
             with soundfile.SoundFile(self._opened()) as file:
                 return float(file.frames / file.samplerate) if file.frames < _UNKNOWN else None
@@ -112,18 +130,19 @@ class Recording:
             return None
 
     def _decoded(self) -> Generator[tuple[Wave, int]]:
-        try:
-            with soundfile.SoundFile(self._opened()) as file:
-                if file.frames < _UNKNOWN:
-                    yield from _by_libsndfile(file)
-                    return
-        except _NOT_FOR_LIBSNDFILE:
-            pass
+        if isinstance(self.source, Path | bytes) and self.raw is None:  # libsndfile goes back and forth
+            try:
+                with soundfile.SoundFile(self._opened()) as file:
+                    if file.frames < _UNKNOWN:
+                        yield from _by_libsndfile(file)
+                        return
+            except _NOT_FOR_LIBSNDFILE:
+                pass
         yield from self._by_av()
 
     def _by_av(self) -> Generator[tuple[Wave, int]]:
         try:
-            with av.open(self._opened(), mode="r", format=_RAW.get(Path(self.name).suffix.lower())) as container:
+            with self._container() as container:
                 if not container.streams.audio:
                     raise AudioError(f"{self.name}: has no audio stream. Name a recording, or a video with sound.")
                 to_float = av.AudioResampler(format="fltp")
@@ -135,9 +154,18 @@ class Recording:
         except (av.error.FFmpegError, ValueError) as error:
             raise AudioError(f"{self.name}: cannot be decoded ({error}). Replace the file or remove it.") from error
 
-    def _opened(self) -> str | io.BytesIO:
+    def _container(self) -> InputContainer:
+        if self.raw is None:
+            headless = _HEADLESS.get(Path(self.name).suffix.lower())
+            return av.open(self._opened(), mode="r", format=headless, buffer_size=_BUFFER)
+        options = {"sample_rate": str(self.raw.sample_rate), "ch_layout": "mono"}
+        return av.open(self._opened(), mode="r", format="s16le", options=options, buffer_size=_BUFFER)
+
+    def _opened(self) -> str | BinaryIO:
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
+        if not isinstance(self.source, Path):
+            return self.source
         if not self.source.is_file():
             raise AudioError(f"{self.name}: no such file. Name a recording.")
         return str(self.source)

@@ -130,6 +130,12 @@ class Judge:
         """What is said at a probability, where nothing speaks against saying it."""
         return "spoof" if p_fake > self.threshold else "bonafide"
 
+    def score(self, window: Window) -> float:
+        """Score of one window."""
+        wave = torch.from_numpy(window.wave)[None].to(self.detector.eer_threshold.device)
+        with torch.inference_mode():
+            return float(self.detector(wave).score)
+
     def __call__(self, recording: Recording, tell: Callable[[float], None] = lambda heard_s: None) -> Judgement:
         """Judges a recording of any length, in a bounded amount of memory.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deepfake_lab.audio import Wave
 from deepfake_lab.serving.census import Census
-from deepfake_lab.serving.speech import STEP_S, VoiceActivity
+from deepfake_lab.serving.speech import SPEECH, STEP_S, VoiceActivity
 from deepfake_lab.types import SAMPLE_RATE
 
 MIN_SECONDS: Final = 1.0
@@ -23,7 +23,6 @@ MIN_SPEECH_S: Final = 0.3
 MAX_CLIPPED: Final = 0.01
 """and those with a larger share of samples at the limit."""
 
-_SPEECH = 0.5  # probability from which on it is one
 _FRAME = 512
 _BAND_DB = 60.0  # a frequency that is weaker than the strongest by more is outside the band
 _AT_LIMIT = 0.98  # of the largest sample; speech is rarely there, unless something cuts it off
@@ -79,7 +78,7 @@ class QualityMeter:
         self._left = held[frames.size :]
         self._spectrum += np.square(np.abs(np.fft.rfft(frames * np.hanning(_FRAME)))).sum(axis=0)
         probabilities = self._voice(wave)
-        self._speech += int((probabilities > _SPEECH).sum())
+        self._speech += int((probabilities > SPEECH).sum())
         return probabilities
 
     def quality(self) -> Quality:

@@ -17,6 +17,8 @@ from deepfake_lab.types import SAMPLE_RATE, LabError
 STEP: Final = 512
 """Samples that one probability of speech is of."""
 STEP_S: Final = STEP / SAMPLE_RATE
+SPEECH: Final = 0.5
+"""Probability above which it is speech."""
 _CONTEXT = 64  # samples before them that the network hears too
 _STATE = (1, 1, 128)
 
