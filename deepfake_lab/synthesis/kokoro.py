@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from deepfake_lab.audio import Wave, resample
 from deepfake_lab.synthesis.piper import session
-from deepfake_lab.synthesis.system import TextToSpeech, pace
+from deepfake_lab.synthesis.system import TextToSpeech, file_digest, pace
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _ALPHABET: Final = {
 _NUMBERS: Final = {symbol: first + n for first, run in _ALPHABET.items() for n, symbol in enumerate(run)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Kokoro(TextToSpeech):
     """Speaks with a voice drawn by the seed among those of the language.
 
@@ -56,6 +56,10 @@ class Kokoro(TextToSpeech):
 
     folder: str = "published/kokoro"
     families: ClassVar[tuple[str, ...]] = ("tts", "neural")
+
+    def __repr__(self) -> str:
+        """Says which weights these are, so that speech by other weights is told apart."""
+        return f"Kokoro(folder={self.folder!r}, sha256={file_digest(Path(self.folder, 'model.onnx'))!r})"
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -89,6 +93,8 @@ class Kokoro(TextToSpeech):
             "speed": np.array([speed], np.float32),
         }
         (wave,) = _network(self.folder).run(None, inputs)
+        if not np.isfinite(wave).all():  # half precision overflows on some sentences
+            raise LabError(f"kokoro: {voice.stem} says NaN for '{text[:60]}'. Take weights of single precision.")
         return resample(np.asarray(wave, np.float32).reshape(-1), _RATE)
 
     def speaker(self, language: str, seed: int) -> str:

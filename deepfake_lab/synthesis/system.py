@@ -7,7 +7,10 @@ whichever calls came before.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -99,6 +102,18 @@ def at_level_of(original: Wave, copied: npt.NDArray[np.float64]) -> Wave:
     """Brings a copy ``(T,)`` to the RMS level of its original ``(T,)``."""
     levels = [np.sqrt(np.mean(np.square(wave, dtype=np.float64))) for wave in (original, copied)]
     return np.asarray(copied * (levels[0] / max(levels[1], 1e-9)), dtype=np.float32)
+
+
+def file_digest(path: Path) -> str | None:
+    """Beginning of the digest of a file of weights, for the `repr` of a system; None if there is none."""
+    return _digest(path, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: Path, changed_ns: int) -> str:
+    """Computed anew when the file has changed."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def pace(usual_s: float, wanted_s: float) -> float:

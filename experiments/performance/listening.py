@@ -56,9 +56,7 @@ def measure():
         Measurement(f"verdict on {HOURS} h", share, "x real time", BOUND, figures=f"{seconds:.0f} s"),
         Measurement("its memory", most, "GB", MEMORY_GB),
         Measurement("stream: chunk with a decision, p50", p50, "ms", figures=f"p99 {p99:.0f} ms"),
-        Measurement(
-            "stream: all work", busy / STREAM_S, "x real time", figures="a window each 0.5 s, chunks of 20 ms"
-        ),
+        Measurement("stream: all work", busy / STREAM_S, "x real time", figures="a window each 0.5 s, chunks of 20 ms"),
     ]
 
 

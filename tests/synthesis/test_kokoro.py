@@ -12,9 +12,9 @@ SAMPLES = 2400  # a phoneme, at 24 kHz
 HELLO = [50, 83, 54, 156, 57, 135]  # of həl, primary stress, oʊ in the tokenizer.json published with Kokoro-82M
 
 
-def network(path):
+def network(path, scale=1.0):
     """Writes a network: each phoneme sounds for 0.1 s at speed 1, at its number / 1000, times the style's first."""
-    levels = np.repeat(np.arange(178, dtype=np.float32)[:, None] / 1000, SAMPLES, axis=1)
+    levels = np.float32(scale) * np.repeat(np.arange(178, dtype=np.float32)[:, None] / 1000, SAMPLES, axis=1)
     constants = {
         "levels": levels,
         "flat": np.array([1, -1]),
@@ -81,6 +81,18 @@ def test_draws_a_voice_of_the_language(folder):
     assert set(system.languages) == {"en", "it"}
     assert {system.speaker("en", seed) for seed in range(20)} == {"kokoro-af_one", "kokoro-bm_two"}
     assert {system.speaker("it", seed) for seed in range(20)} == {"kokoro-if_three"}
+
+
+def test_tells_its_weights_apart(folder):
+    before = repr(Kokoro(str(folder)))
+    network(folder / "model.onnx", scale=2.0)
+    assert repr(Kokoro(str(folder))) != before
+
+
+def test_what_is_not_a_number_is_not_speech(folder):
+    network(folder / "model.onnx", scale=np.nan)
+    with pytest.raises(LabError, match=r"if_three says NaN for 'Buongiorno\.'"):
+        Kokoro(str(folder)).speak("Buongiorno.", "it", 0, 1.0)
 
 
 def test_what_is_not_there_or_another_thing_is_named(folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepfake_lab.audio import Wave
-from deepfake_lab.synthesis.system import Vocoder, at_level_of
+from deepfake_lab.synthesis.system import Vocoder, at_level_of, file_digest
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -42,9 +41,7 @@ class NeuralVocoder(Vocoder):
 
     def __repr__(self) -> str:
         """Says which weights these are, so that copies by other weights of the same name are told apart."""
-        path = Path(self.weights)
-        digest = _digest(path, path.stat().st_mtime_ns) if path.is_file() else None
-        return f"NeuralVocoder(weights={self.weights!r}, sha256={digest!r})"
+        return f"NeuralVocoder(weights={self.weights!r}, sha256={file_digest(Path(self.weights))!r})"
 
     def missing(self) -> str:
         """See `System.missing`."""
@@ -89,12 +86,6 @@ def _copy(generator: Generator, wave: Tensor) -> npt.NDArray[np.float64]:
         copied[place] += fade * piece
         weight[place] += fade
     return copied / weight
-
-
-@functools.lru_cache(maxsize=64)
-def _digest(weights: Path, changed_ns: int) -> str:
-    """Beginning of the digest of a file, computed anew when the file has changed."""
-    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=32)
