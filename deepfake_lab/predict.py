@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import sys
@@ -19,7 +20,7 @@ from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
     from deepfake_lab.serving.decoding import Recording
-    from deepfake_lab.serving.judge import Judgement
+    from deepfake_lab.serving.judge import Judge, Judgement
 
 _STATUS = {"spoof": 1, "undecided": 3, "bonafide": 0}
 """Exit status of `exit_code=verdict`, the first of these that any recording got; 2 is that of errors."""
@@ -57,7 +58,7 @@ class Prediction:
 
 
 def predict(composed: DictConfig) -> None:
-    """Scores every recording, prints a table, writes `output`; exits with the verdict's status if asked to.
+    """Scores every recording, prints a table, writes what is asked for; exits with the verdict's status if asked to.
 
     Raises:
         LabError: the checkpoint cannot be used, there is no audio, or files could not be decoded; the others have been
@@ -73,6 +74,7 @@ def predict(composed: DictConfig) -> None:
     detector = load_detector(config["checkpoint"]).to(device_called(config["device"]))
     settings = {key: config[key] for key in ("threshold", "windows", "hop_s", "batch_size")}
     judge = Judge(detector, prior=config["prior"]["spoof"], **settings)
+    draw = _explained(config["explain"], judge)
     predictions, broken = [], []
     with _written(config["output"], details=config["details"]) as write, _progress(recordings) as tell:
         for recording in recordings:
@@ -83,6 +85,7 @@ def predict(composed: DictConfig) -> None:
                 continue
             predictions.append(prediction(recording.name, judgement))
             write(predictions[-1], judgement)
+            draw(recording, judgement)
     _print(predictions)
     if broken:
         raise LabError("\n  ".join([f"{len(broken)} of {len(recordings)} files could not be scored:", *broken]))
@@ -196,6 +199,36 @@ def _json_lines(file: IO[str]) -> _Write:
         file.write(json.dumps(asdict(row) | more, ensure_ascii=False) + "\n")
 
     return write
+
+
+def _explained(folder: str | None, judge: Judge) -> Callable[[Recording, Judgement], None]:
+    """Draws in a folder what drove each score, `NAME.png` for a recording NAME."""
+    if folder is None:
+        return lambda _recording, _judgement: None
+    from deepfake_lab.evaluation.plots.explanation import explanation
+    from deepfake_lab.serving.explain import Explainer
+
+    explain, drawn = Explainer(judge), set[str]()
+
+    def draw(recording: Recording, judgement: Judgement) -> None:
+        name = "stdin" if recording.name == "-" else Path(recording.name).name
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))  # folders repeat names
+        drawn.add(free := next(one for one in names if one not in drawn))
+        figure = explanation(explain(recording), judgement, recording.name)
+        try:
+            figure.savefig(Path(folder, f"{free}.png"), dpi=120)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return draw
+
+
+def _unwritable(folder: str, error: OSError) -> LabError:
+    return LabError(f"explain={folder}: cannot be written ({error.strerror}). Name another folder.")
 
 
 @contextmanager

@@ -170,6 +170,7 @@ class PredictConfig:
     input: Any = MISSING  # a name, or a list of them
     output: str | None = None
     details: bool = False
+    explain: str | None = None
     windows: str = "all"
     hop_s: float | None = None
     prior: Prior = field(default_factory=Prior)

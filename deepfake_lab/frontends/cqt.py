@@ -72,6 +72,13 @@ class Cqt(Frontend):
         self.octaves, self.reach = nn.ModuleList(octaves), max(octave.reach for octave in octaves)
         self.kernels: CQT1992v2 | None = self._kernels() if engine == "nnaudio" else None
 
+    @property
+    def frequencies(self) -> Tensor:
+        """Middles of the filters ``(bins,)``, in Hz."""
+        bins, per_octave, f_min = self.filters
+        weight = next(self.octaves.buffers())
+        return f_min * 2 ** (torch.arange(bins, device=weight.device) / per_octave)
+
     def features(self, wave: Tensor) -> Tensor:
         """Log power ``(B, 1, bins, L)`` of waveforms ``(B, T)``, lowest frequency first."""
         engine = self.engine

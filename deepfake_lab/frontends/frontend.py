@@ -47,6 +47,11 @@ class Frontend(nn.Module, ABC):
         self.normalise = normalise
         self.post = post or Post()
 
+    @property
+    def frequencies(self) -> Tensor | None:
+        """Mean frequencies in Hz of the bins that `features` gives, rising; None where a bin is no band of them."""
+        return None
+
     def frames(self, samples: int) -> int:
         """Number L of frames of a waveform of `samples` samples: whole hops, unless a subclass differs."""
         return samples // self.hop

@@ -55,6 +55,11 @@ class Mel(Frontend):
         self.filters = FilterBank(mel_filters(bins, fft_size, SAMPLE_RATE, f_min, f_max), trainable)
         self.channels, self.bins, self.min_samples = 1, self.post.bins(bins), self.spectrum.min_samples
 
+    @property
+    def frequencies(self) -> Tensor:
+        """Mean frequencies of what the filters pass ``(bins,)``, in Hz."""
+        return self.filters.frequencies
+
     def features(self, wave: Tensor) -> Tensor:
         """Log-mel spectrograms ``(B, 1, bins, L)`` of waveforms ``(B, T)``."""
         filtered: Tensor = self.filters(power(*self.spectrum(wave)))

@@ -78,6 +78,11 @@ class Phase(Frontend):
         self.channels, self.bins = 1, self.post.bins(self.spectrum.bins)
         self.min_samples = self.spectrum.min_samples
 
+    @property
+    def frequencies(self) -> Tensor:
+        """Middles of the bins ``(fft_size // 2 + 1,)``, in Hz."""
+        return self.spectrum.frequencies
+
     def features(self, wave: Tensor) -> Tensor:
         """Phase features ``(B, 1, fft_size // 2 + 1, L)`` of waveforms ``(B, T)``."""
         real, imaginary = self.spectrum(wave)

@@ -65,6 +65,11 @@ class SpectralFlux(Frontend):
         self.channels, self.bins = 1, self.post.bins(bands)
         self.hop, self.min_samples = self.mel.hop, self.mel.min_samples
 
+    @property
+    def frequencies(self) -> Tensor:
+        """Mean frequencies of the bands ``(bands,)``, in Hz."""
+        return self.mel.frequencies.view(self.bands, -1).mean(dim=1)
+
     def features(self, wave: Tensor) -> Tensor:
         """Flux ``(B, 1, bands, L)`` of waveforms ``(B, T)``."""
         rise: Tensor = functional.pad(self.mel.features(wave).diff(dim=-1), (1, 0))

@@ -12,7 +12,7 @@ from nnAudio.librosa_functions import get_mel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deepfake_lab.types import LabError
+from deepfake_lab.types import SAMPLE_RATE, LabError
 
 if TYPE_CHECKING:
     from nnAudio.features.stft import STFT
@@ -52,6 +52,11 @@ class Spectrum(nn.Module):
         self.min_samples = max(hop, fft_size // 2 + 1)  # reflection needs more samples than it pads
         self.register_buffer("window", window, persistent=False)
         self.kernels: STFT | None = self._kernels() if engine == "nnaudio" else None
+
+    @property
+    def frequencies(self) -> Tensor:
+        """Middles of the bins ``(fft_size // 2 + 1,)``, in Hz."""
+        return torch.linspace(0, SAMPLE_RATE / 2, self.bins, device=self.window.device)
 
     def frames(self, samples: int) -> int:
         """Number of frames of a waveform of `samples` samples: whole hops."""
@@ -116,6 +121,13 @@ class FilterBank(nn.Module):
             self.weights = nn.Parameter(weights)
         else:
             self.register_buffer("weights", weights, persistent=False)
+
+    @property
+    def frequencies(self) -> Tensor:
+        """Mean frequencies of what the filters pass ``(filters,)``, in Hz, also once they have learnt."""
+        weights = self.weights.detach().abs()
+        bins = torch.linspace(0, SAMPLE_RATE / 2, weights.shape[1], device=weights.device)
+        return (weights @ bins) / weights.sum(dim=1)
 
     def forward(self, spectrum: Tensor) -> Tensor:
         """Filtered power ``(B, filters, L)`` of a power spectrum ``(B, bins, L)``."""

@@ -44,6 +44,11 @@ class Stft(Frontend):
         self.channels, self.bins = 1, self.post.bins(self.spectrum.bins)
         self.min_samples = self.spectrum.min_samples
 
+    @property
+    def frequencies(self) -> Tensor:
+        """Middles of the bins ``(fft_size // 2 + 1,)``, in Hz."""
+        return self.spectrum.frequencies
+
     def features(self, wave: Tensor) -> Tensor:
         """Log power spectrograms ``(B, 1, fft_size // 2 + 1, L)`` of waveforms ``(B, T)``."""
         return torch.log(power(*self.spectrum(wave)) + self.floor).unsqueeze(1)

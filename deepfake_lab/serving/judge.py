@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple, get_args
@@ -149,7 +149,7 @@ class Judge:
         quality = measured(recording)
         scores: list[float] = []
         moments = _Moments()
-        for batch in _batches(self._cut(recording), self.batch_size):
+        for batch in _batches(self.cut(recording), self.batch_size):
             given, local, times = self._scored(batch)
             scores += given
             for window, row in zip(batch, local, strict=True):
@@ -171,7 +171,7 @@ class Judge:
             spans=_joined([moment for moment in told if moment.p_fake > self.threshold]),
         )
 
-    def _cut(self, recording: Recording) -> Iterator[Window]:
+    def cut(self, recording: Recording) -> Generator[Window]:
         """The windows that count, of what lies between quiet edges if the detector wants that."""
         start, length, rate = _loud_part(recording) if self.detector.treatment.trim else (0, None, SAMPLE_RATE)
         if self.windows == "first":

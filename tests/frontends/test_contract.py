@@ -1,5 +1,6 @@
 """What every front-end under conf/frontend must do, whatever it computes."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from deepfake_lab.types import LabError
 
 NAMES = sorted(file.stem for file in (Path(__file__).parents[2] / "conf" / "frontend").glob("*.yaml"))
+WITH_FREQUENCIES = {"cqt", "mel", "phase", "spectral_flux", "stft"}
+"""Those whose bins are bands of frequency: the others' are cepstra, embeddings, samples, or of several kinds."""
 
 
 @pytest.fixture(params=NAMES, scope="module")
@@ -97,3 +100,19 @@ def test_moves_between_devices_as_a_whole(name, configured, frontend):
     moved = configured(name).to("meta")
     features = moved(torch.empty(2, 16_000, device="meta"))
     assert (features.device.type, features.shape) == ("meta", frontend(noise(2, 16_000)).shape)
+
+
+@pytest.mark.parametrize("hertz", [500, 1_500, 3_500])
+def test_frequencies_are_where_tones_are_heard(name, frontend, hertz):
+    centres = frontend.frequencies
+    assert (centres is not None) == (name in WITH_FREQUENCIES)
+    if centres is None:
+        pytest.skip("its bins are no bands")
+    assert centres.shape == (frontend.bins // (1 + frontend.post.deltas),)
+    assert (centres.diff() > 0).all()
+    assert 0 <= centres[0] < centres[-1] <= 8_000
+    hiss = noise(1, 16_000)
+    tone = 0.05 * torch.sin(2 * math.pi * hertz * torch.arange(16_000) / 16_000)
+    tone[:8_000] = 0
+    heard = (frontend(hiss + tone) - frontend(hiss)).square().sum(dim=(0, 1, 3))[: len(centres)]
+    assert abs(int(heard.argmax()) - int((centres - hertz).abs().argmin())) <= 2
