@@ -15,7 +15,7 @@ setup: $(STAMP)  ## make .venv with everything in it
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[augmentation,export,postgresql,synthesis,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[augmentation,export,postgresql,serving,synthesis,dev]'
 	touch $@
 
 demo: setup  ## build the default corpus of real speech, train a CRNN on it, print honest results

@@ -16,6 +16,7 @@ COMMANDS = {
     "convert": "make a checkpoint of the lab out of official weights",
     "predict": "say of recordings how probably they are fake",
     "stream": "listen to a stream, flag what sounds fake while it is heard",
+    "serve": "answer over HTTP and WebSockets how probably recordings and streams are fake",
     "adversary": "attack a detector with waveforms changed to mislead it, and say how far it holds",
     "robustness": "measure detectors under noise, codecs, rooms and the like, side by side",
     "export": "write a detector as ONNX, from the waveform to the score",

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from deepfake_lab.config import launch, resolved
+from deepfake_lab.serving.prediction import Prediction, prediction, record
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -24,37 +24,6 @@ if TYPE_CHECKING:
 
 _STATUS = {"spoof": 1, "undecided": 3, "bonafide": 0}
 """Exit status of `exit_code=verdict`, the first of these that any recording got; 2 is that of errors."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What is said of one recording: the columns of the output, up to `windows` unless details are asked for.
-
-    Attributes:
-        path: of the recording.
-        score: mean score of its windows, higher = more bona fide.
-        p_fake: probability that it is fake, given the prior.
-        verdict: "spoof", "bonafide" or "undecided".
-        reason: why it is undecided; empty otherwise.
-        duration_s: length in s.
-        windows: number of windows that were scored.
-        p_fake_low: lower end of the 95 % interval that the windows give; None where there are too few.
-        p_fake_high: its upper end.
-        speech_s: how much of it is speech, in s.
-        where: stretches that are more probably fake than the threshold, such as "1.5-3.0 7.0-9.5", in s.
-    """
-
-    path: str
-    score: float
-    p_fake: float
-    verdict: str
-    reason: str
-    duration_s: float
-    windows: int
-    p_fake_low: float | None
-    p_fake_high: float | None
-    speech_s: float
-    where: str
 
 
 def predict(composed: DictConfig) -> None:
@@ -92,24 +61,6 @@ def predict(composed: DictConfig) -> None:
     if config["exit_code"] == "verdict":
         said = {one.verdict for one in predictions}
         sys.exit(next(status for verdict, status in _STATUS.items() if verdict in said))
-
-
-def prediction(name: str, judgement: Judgement) -> Prediction:
-    """The row of a recording."""
-    low, high = (None if math.isnan(end) else end for end in judgement.interval)
-    return Prediction(
-        path=name.encode(errors="backslashreplace").decode(),  # names of files need not be valid UTF-8
-        score=judgement.score,
-        p_fake=judgement.p_fake,
-        verdict=judgement.verdict,
-        reason=judgement.reason,
-        duration_s=round(judgement.quality.duration_s, 3),
-        windows=judgement.windows,
-        p_fake_low=low,
-        p_fake_high=high,
-        speech_s=round(judgement.quality.speech_s, 2),
-        where=" ".join(f"{span.start_s:.1f}-{span.end_s:.1f}" for span in judgement.spans),
-    )
 
 
 def find_recordings(given: str | Sequence[str]) -> Iterator[Recording]:
@@ -189,16 +140,7 @@ def _csv(file: IO[str], *, details: bool) -> _Write:
 
 def _json_lines(file: IO[str]) -> _Write:
     """A line a recording, with all that there is to say."""
-
-    def write(row: Prediction, judgement: Judgement) -> None:
-        more = {
-            "where": [span._asdict() for span in judgement.spans],
-            "quality": asdict(judgement.quality),
-            "over_time": [moment._asdict() for moment in judgement.moments],
-        }
-        file.write(json.dumps(asdict(row) | more, ensure_ascii=False) + "\n")
-
-    return write
+    return lambda row, judgement: print(json.dumps(record(row, judgement), ensure_ascii=False), file=file)
 
 
 def _explained(folder: str | None, judge: Judge) -> Callable[[Recording, Judgement], None]:

@@ -18,7 +18,7 @@ def test_wheel_holds_the_configuration_and_runs(tmp_path):
         archive.extractall(tmp_path / "site")
     for path in (REPOSITORY / "conf").rglob("*.yaml"):
         assert f"deepfake_lab/conf/{path.relative_to(REPOSITORY / 'conf')}" in names
-    assert "deepfake_lab/data/corpora/openprompts_sentences.tsv" in names
+    assert {"deepfake_lab/data/corpora/openprompts_sentences.tsv", "deepfake_lab/serving/page/index.html"} <= names
     assert not any(name.startswith(("tests", "experiments", "corpora", "runs")) for name in names)
     assert "License-Expression: Apache-2.0" in metadata
 

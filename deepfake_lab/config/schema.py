@@ -10,6 +10,7 @@ from typing import Any, Final
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from deepfake_lab.serving.limits import Limits
 from deepfake_lab.types import Domain
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -198,6 +199,38 @@ class StreamConfig:
 
 
 @dataclass
+class Store:
+    """Where runs are recorded, as far as a service needs to know."""
+
+    uri: str = "sqlite:///mlflow.db"
+
+
+@dataclass
+class ServeConfig:
+    """Top level of `conf/serve.yaml`."""
+
+    checkpoint: str | None = None
+    registered_model: str | None = None
+    tracking: Store = field(default_factory=Store)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    keys: str | None = None
+    insecure: bool = False
+    origins: list[str] = field(default_factory=list)
+    proxies: list[str] = field(default_factory=list)
+    prior: Prior = field(default_factory=Prior)
+    threshold: float = 0.7
+    release: float = 0.5
+    hop_s: float | None = 0.5
+    batch_size: int = 16
+    wait_ms: float = 3.0
+    poll_s: float = 10.0
+    census: str | None = None
+    device: str = "auto"
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass
 class AdversaryConfig:
     """Top level of `conf/adversary.yaml`."""
 
@@ -285,6 +318,7 @@ for _name, _schema in (
     ("export", ExportConfig),
     ("predict", PredictConfig),
     ("stream", StreamConfig),
+    ("serve", ServeConfig),
     ("adversary", AdversaryConfig),
     ("robustness", RobustnessConfig),
     ("report", ReportConfig),

@@ -6,13 +6,17 @@ utterances; a recording far from all of them is scored but not judged, and a ser
 
 from __future__ import annotations
 
+import json
 import math
+import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from deepfake_lab.data.files import whole
 from deepfake_lab.types import LabError
 
 Numbers = npt.NDArray[np.float64]
@@ -74,6 +78,53 @@ class Census:
         in credit scoring, where it is from: below 0.1 nothing happened, above 0.25 much.
         """
         return {name: _stability(self.counts[name], later.counts[name]) for name in self.EDGES}
+
+
+class KeptCensus:
+    """A census that threads add to; it begins with what a file holds, if one is named, and is written there.
+
+    Args:
+        file: where it is kept; None keeps it nowhere.
+
+    Raises:
+        LabError: the file holds something else, or its folder does not exist.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._census = Census()
+        if file is None:
+            return
+        if not file.parent.is_dir():
+            raise LabError(f"census={file}: its folder does not exist. Make it, or name another file.")
+        if file.exists():
+            try:
+                self._census = Census(json.loads(file.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError, AttributeError, LabError) as error:
+                raise LabError(
+                    f"census={file}: holds no census of this version. Move it away, or name another."
+                ) from error
+
+    def add(self, measures: Mapping[str, float]) -> None:
+        """Counts a recording by some of its measures."""
+        with self._lock:
+            self._census.add(measures)
+
+    def now(self) -> Census:
+        """The counts so far."""
+        with self._lock:
+            return Census(self._census.plain())
+
+    def write(self) -> None:
+        """Writes the counts, whole or not at all, to the file if one is named.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._file is not None:
+            with whole(self._file) as partial:
+                partial.write_text(json.dumps(self.now().plain()), encoding="utf-8")
 
 
 def _stability(before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> float:

@@ -7,9 +7,9 @@ samples are those of `deepfake_lab.audio.load`: libsndfile reads first, PyAV wha
 from __future__ import annotations
 
 import io
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +28,21 @@ _BUFFER = 1 << 12  # bytes that FFmpeg asks a pipe for at once: what it waits fo
 _UNKNOWN = 1 << 40  # a header that does not state the length gives a larger one: see `deepfake_lab.audio`
 _NOT_FOR_LIBSNDFILE = (soundfile.LibsndfileError, TypeError, UnicodeEncodeError)
 _HEADLESS = {".g722": "g722"}  # formats without a header, by ending
+_LEAST_RATE, _MOST_RATE = 1_000, 1_000_000  # Hz; beyond these a header lies, and a second may be any number of samples
+_FORMATS = (
+    "wav,w64,flac,ogg,mp3,aac,ac3,eac3,aiff,au,caf,amr,amrnb,amrwb,g722,gsm,mov,matroska,webm,avi,flv,asf,mpeg,mpegts,"
+    "3gp,s16le,wv,ape,tta,dts,rm"
+)
+_CLOSED = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
+"""Of bytes that anybody may have sent: no playlist, whose entries would be files and addresses of this machine."""
+
+
+class TooLongError(AudioError):
+    """A recording that is longer than is allowed."""
+
+
+def _go_on() -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -63,29 +78,35 @@ class Recording:
         name: what messages call it.
         most_s: longest recording that is decoded, in s; None sets no limit. A few bytes can hold hours of silence.
         raw: of samples without a header; None for all that has one.
+        check: is called often while it is decoded; what it raises ends that.
     """
 
     source: Path | bytes | BinaryIO
     name: str
     most_s: float | None = None
     raw: RawFormat | None = None
+    check: Callable[[], None] = field(default=_go_on)
 
     def blocks(self) -> Generator[Block]:
         """Decodes it from the beginning, a block at a time.
 
         Raises:
-            AudioError: it is missing, empty, damaged, longer than `most_s`, or holds NaN, infinite or absurdly large
+            TooLongError: it is longer than `most_s`.
+            AudioError: it is missing, empty, damaged, of an absurd rate, or holds NaN, infinite or absurdly large
                 samples.
         """
         heard = 0
         for wave, rate in self._decoded():
+            self.check()
+            if not _LEAST_RATE <= rate <= _MOST_RATE:
+                raise AudioError(f"{self.name}: a rate of {rate} Hz. Export the file again, at 16000 Hz or so.")
             if not np.isfinite(wave).all() or np.abs(wave).max(initial=0) >= MAX_AMPLITUDE:
                 bad = int(np.flatnonzero(~(np.abs(wave) < MAX_AMPLITUDE))[0])
                 what = f"sample {heard + bad} is {wave[bad]:g}"
                 raise AudioError(f"{self.name}: {what}. Export the file again without NaN or infinity.")
             heard += len(wave)
             if self.most_s is not None and heard > self.most_s * rate:
-                raise AudioError(f"{self.name}: longer than {self.most_s:g} s. Send a part of it.")
+                raise TooLongError(f"{self.name}: longer than {self.most_s:g} s. Send a part of it.")
             yield Block(wave, rate)
         if not heard:
             raise AudioError(f"{self.name}: holds no audio (0 samples). Remove it or replace it.")
@@ -130,15 +151,21 @@ class Recording:
             return None
 
     def _decoded(self) -> Generator[tuple[Wave, int]]:
+        given = 0
         if isinstance(self.source, Path | bytes) and self.raw is None:  # libsndfile goes back and forth
             try:
                 with soundfile.SoundFile(self._opened()) as file:
                     if file.frames < _UNKNOWN:
-                        yield from _by_libsndfile(file)
+                        for wave, rate in _by_libsndfile(file):
+                            yield wave, rate
+                            given += len(wave)
                         return
             except _NOT_FOR_LIBSNDFILE:
                 pass
-        yield from self._by_av()
+        for wave, rate in self._by_av():  # goes on where libsndfile found damage
+            if given < len(wave):
+                yield wave[given:], rate
+            given = max(given - len(wave), 0)
 
     def _by_av(self) -> Generator[tuple[Wave, int]]:
         try:
@@ -155,20 +182,37 @@ class Recording:
             raise AudioError(f"{self.name}: cannot be decoded ({error}). Replace the file or remove it.") from error
 
     def _container(self) -> InputContainer:
+        options = {} if isinstance(self.source, Path) else dict(_CLOSED)
         if self.raw is None:
+            source = _Bytes(self.source, self.check) if isinstance(self.source, bytes) else self._opened()
             headless = _HEADLESS.get(Path(self.name).suffix.lower())
-            return av.open(self._opened(), mode="r", format=headless, buffer_size=_BUFFER)
-        options = {"sample_rate": str(self.raw.sample_rate), "ch_layout": "mono"}
+            return av.open(source, mode="r", format=headless, options=options, buffer_size=_BUFFER)
+        options |= {"sample_rate": str(self.raw.sample_rate), "ch_layout": "mono"}
         return av.open(self._opened(), mode="r", format="s16le", options=options, buffer_size=_BUFFER)
 
     def _opened(self) -> str | BinaryIO:
         if isinstance(self.source, bytes):
-            return io.BytesIO(self.source)
+            return _Bytes(self.source)
         if not isinstance(self.source, Path):
             return self.source
         if not self.source.is_file():
             raise AudioError(f"{self.name}: no such file. Name a recording.")
         return str(self.source)
+
+
+class _Bytes(io.BytesIO):
+    """A file in memory, which a decoder may search for long, and ask for what lies before its beginning."""
+
+    def __init__(self, content: bytes, check: Callable[[], None] = _go_on) -> None:
+        super().__init__(content)
+        self._check = check
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check()
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return super().seek(max(offset, 0) if whence == io.SEEK_SET else offset, whence)
 
 
 def _by_libsndfile(file: soundfile.SoundFile) -> Generator[tuple[Wave, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Literal, NamedTuple, get_args
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import torch
 from scipy import stats
 
+from deepfake_lab.audio import AudioError
 from deepfake_lab.data.dataset import UtteranceDataset
 from deepfake_lab.data.inspection import loud_part, step_energies
 from deepfake_lab.data.manifest import Manifest
@@ -21,6 +23,7 @@ from deepfake_lab.models.detector import Detector
 from deepfake_lab.serving.census import Census
 from deepfake_lab.serving.decoding import Recording
 from deepfake_lab.serving.quality import Quality, QualityMeter, doubt
+from deepfake_lab.serving.scoring import Scorer, Scores, score_windows
 from deepfake_lab.serving.windows import Window, Windows
 from deepfake_lab.types import SAMPLE_RATE, LabError, Span
 
@@ -89,6 +92,7 @@ class Judge:
         windows: see `Choice`.
         hop_s: from one window to the next, in s; None is the length of a window.
         batch_size: windows that the detector hears at once.
+        scorer: asks the detector; a service has one that asks for several recordings at once.
 
     Raises:
         LabError: prior or threshold is no probability between 0 and 1, `hop_s` is longer than a window or not
@@ -104,6 +108,7 @@ class Judge:
         windows: Choice = "all",
         hop_s: float | None = None,
         batch_size: int = 16,
+        scorer: Scorer | None = None,
     ) -> None:
         for key, value in (("prior.spoof", prior), ("threshold", threshold)):
             if not 0 < value < 1:
@@ -121,6 +126,7 @@ class Judge:
         self.windows = windows
         self.hop = detector.window_samples if hop_s is None else max(round(hop_s * SAMPLE_RATE), 1)
         self.batch_size = batch_size
+        self._scorer: Scorer = scorer or partial(score_windows, detector)
 
     def p_fake(self, score: float) -> float:
         """Probability of a fake, of a score: ``sigmoid(-score + ln(prior / (1 - prior)))``."""
@@ -130,11 +136,25 @@ class Judge:
         """What is said at a probability, where nothing speaks against saying it."""
         return "spoof" if p_fake > self.threshold else "bonafide"
 
-    def score(self, window: Window) -> float:
-        """Score of one window."""
-        wave = torch.from_numpy(window.wave)[None].to(self.detector.eer_threshold.device)
-        with torch.inference_mode():
-            return float(self.detector(wave).score)
+    def doubt(self, quality: Quality) -> str:
+        """Why a recording of such a quality should not be judged; empty if nothing forbids it."""
+        return doubt(quality, self.census, any_level=self.detector.treatment.level_db is not None)
+
+    def scores(self, windows: Sequence[Window], name: str, *, frames: bool = False) -> Scores:
+        """Scores of windows; see `deepfake_lab.serving.scoring.score_windows`.
+
+        Args:
+            windows: what to score.
+            name: what messages call the audio that they are of.
+            frames: whether scores over time are wanted.
+
+        Raises:
+            AudioError: the detector gives a score that is NaN or infinite.
+        """
+        scores = self._scorer([window.wave for window in windows], frames)
+        if not np.isfinite(scores.whole).all() or not np.isfinite(scores.local).all():
+            raise AudioError(f"{name}: the detector gives no finite score. Use another checkpoint.")
+        return scores
 
     def __call__(self, recording: Recording, tell: Callable[[float], None] = lambda heard_s: None) -> Judgement:
         """Judges a recording of any length, in a bounded amount of memory.
@@ -144,23 +164,23 @@ class Judge:
             tell: is told how many seconds have been heard, as it goes on.
 
         Raises:
-            AudioError: it cannot be decoded.
+            AudioError: it cannot be decoded or scored.
         """
         quality = measured(recording)
         scores: list[float] = []
         moments = _Moments()
         for batch in _batches(self.cut(recording), self.batch_size):
-            given, local, times = self._scored(batch)
-            scores += given
-            for window, row in zip(batch, local, strict=True):
-                moments.add(window, times, row)
+            given = self.scores(batch, recording.name, frames=True)
+            scores += given.whole.tolist()
+            for window, row in zip(batch, given.local, strict=True):
+                moments.add(window, given.times, row)
             tell(moments.end_s)
-        score = float(np.mean(scores))
-        p_fake = self.p_fake(score)
-        reason = doubt(quality, self.census, any_level=self.detector.treatment.level_db is not None)
+        mean = float(np.mean(scores))
+        p_fake = self.p_fake(mean)
+        reason = self.doubt(quality)
         told = tuple(Moment(start, end, value, self.p_fake(value)) for start, end, value in moments.means())
         return Judgement(
-            score=score,
+            score=mean,
             p_fake=p_fake,
             interval=self._interval(scores),
             verdict="undecided" if reason else self.verdict(p_fake),
@@ -186,14 +206,6 @@ class Judge:
         for wave in recording.waves(start, length):
             yield from cutter.feed(wave)
         yield from cutter.finish()
-
-    def _scored(self, batch: Sequence[Window]) -> tuple[list[float], npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-        """Scores of windows, their scores over time ``(N, S)``, and where in a window these are ``(S,)``, in s."""
-        waves = torch.from_numpy(np.stack([window.wave for window in batch]))
-        with torch.inference_mode():
-            output = self.detector(waves.to(self.detector.eer_threshold.device), frames=True)
-        local = output.frame_scores.float().cpu().numpy()
-        return output.score.double().tolist(), local, self.detector.frame_times(local.shape[1]).double().numpy()
 
     def _interval(self, scores: Sequence[float]) -> tuple[float, float]:
         """Student's interval of the mean score, as probabilities; windows that overlap count for less than one each."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from deepfake_lab.audio import Wave
 from deepfake_lab.serving.judge import Judge
-from deepfake_lab.serving.quality import MIN_LEVEL_DB, MIN_SPEECH_S
-from deepfake_lab.serving.speech import SPEECH, STEP, STEP_S, VoiceActivity
+from deepfake_lab.serving.quality import MIN_LEVEL_DB, MIN_SPEECH_S, Quality, QualityMeter
+from deepfake_lab.serving.speech import SPEECH, STEP, STEP_S
 from deepfake_lab.serving.windows import Window, Windows
 from deepfake_lab.types import SAMPLE_RATE, LabError
 
@@ -68,13 +68,12 @@ class StreamingDetector:
         self.judge = judge
         self.release = release
         self._windows = Windows(judge.detector.window_samples, judge.hop)
-        self._voice = VoiceActivity()
         self.reset()
 
     def reset(self) -> None:
         """Begins a new stream."""
         self._windows.reset()
-        self._voice.reset()
+        self._meter = QualityMeter()
         self._speech: deque[tuple[int, bool]] = deque()  # last sample of each step of 32 ms, and whether it is speech
         self._steps = 0
         self.state: State = "listening"
@@ -82,7 +81,7 @@ class StreamingDetector:
 
     def __call__(self, chunk: Wave) -> list[Decision]:
         """Takes the next samples ``(T,)``, float32, 16 kHz; gives a decision for each window that they complete."""
-        for probability in self._voice(chunk):
+        for probability in self._meter.add(chunk):
             self._steps += 1
             self._speech.append((self._steps * STEP, bool(probability > SPEECH)))
         return [self._decide(window) for window in self._windows.feed(chunk)]
@@ -90,6 +89,11 @@ class StreamingDetector:
     def finish(self) -> list[Decision]:
         """Ends the stream: the decision on what no window has reached yet, as at the end of a recording."""
         return [self._decide(window) for window in self._windows.finish()]
+
+    @property
+    def quality(self) -> Quality:
+        """What the stream has been like so far."""
+        return self._meter.quality()
 
     @property
     def p_fake(self) -> float:
@@ -103,7 +107,7 @@ class StreamingDetector:
         return self.judge.p_fake(float(np.mean(self.scores)))
 
     def _decide(self, window: Window) -> Decision:
-        score = self.judge.score(window)
+        score = float(self.judge.scores([window], "the stream").whole[0])
         p_fake = self.judge.p_fake(score)
         while self._speech and self._speech[0][0] <= window.start:
             self._speech.popleft()

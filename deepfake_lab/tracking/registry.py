@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import mlflow
+import mlflow.artifacts
 import numpy as np
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
@@ -95,6 +96,31 @@ class Registry:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no model, no alias
                 return None
             raise LabError(f"tracking.uri={self._tracking.uri}: cannot look up model {name} ({error}).") from error
+
+    def checkpoint(self, name: str, number: int, folder: Path) -> Path:
+        """Copies the detector of a version into a folder.
+
+        Args:
+            name: of the registered model.
+            number: of the version.
+            folder: where it goes.
+
+        Returns:
+            File of its checkpoint.
+
+        Raises:
+            LabError: there is no such version, or it holds no detector of the lab.
+        """
+        uri = f"models:/{name}/{number}"
+        try:
+            copied = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
+            described = Model.load(copied).flavors["python_function"]["artifacts"]["detector"]["path"]
+        except (MlflowException, OSError, KeyError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise LabError(
+                f"{uri}: its detector cannot be had ({reason}). Promote a version that a run has left."
+            ) from error
+        return Path(copied, described)
 
     def promote(self, run_id: str, reason: str) -> Version:
         """Makes a run's detector the champion; registers it first where that has not been done.

@@ -78,3 +78,43 @@ def test_what_is_no_sound_is_named(tmp_path, content, complaint):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(AudioError, match=r"a\.wav: no such file"):
         list(Recording(tmp_path / "a.wav", "a.wav").blocks())
+
+
+def test_a_playlist_of_unknown_origin_opens_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("secret.wav", SOUND, 16_000)
+    for content in (b"ffconcat version 1.0\nfile secret.wav\n", b"#EXTM3U\n#EXTINF:1,\nsecret.wav\n#EXT-X-ENDLIST\n"):
+        with pytest.raises(AudioError, match="cannot be decoded"):
+            list(Recording(content, "list.wav").blocks())
+
+
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001])
+def test_an_absurd_rate_is_refused(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", SOUND, rate)
+    with pytest.raises(AudioError, match=rf"a rate of {rate} Hz\. Export"):
+        list(Recording(tmp_path / "a.wav", "a.wav").waves())
+
+
+def test_nothing_is_heard_twice_of_a_file_that_is_damaged_in_the_middle(tmp_path):
+    soundfile.write(tmp_path / "a.flac", SOUND, 16_000)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+    heard = whole(block.wave for block in Recording(bytes(content), "a.flac").blocks())
+    assert 0.6 * len(SOUND) < len(heard) <= len(SOUND)
+    np.testing.assert_allclose(heard[:5_000], SOUND.mean(axis=1)[:5_000], atol=1e-4)
+
+
+@pytest.mark.parametrize("ending", ["flac", "m4a"])
+def test_decoding_can_be_given_up(tmp_path, ending):
+    class GivenUpError(Exception):
+        pass
+
+    calls = iter(range(2))
+
+    def check():
+        if next(calls, None) is None:
+            raise GivenUpError
+
+    write(tmp_path / f"a.{ending}", 16_000)
+    with pytest.raises(GivenUpError):
+        list(Recording((tmp_path / f"a.{ending}").read_bytes(), "a", check=check).blocks())

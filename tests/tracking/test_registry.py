@@ -132,6 +132,15 @@ def test_promotion_moves_the_alias(store):
     assert mlflow.MlflowClient().get_model_version(NAME, "2").description == "EER lower"
 
 
+def test_the_checkpoint_of_a_version_is_that_of_its_run(store, tmp_path):
+    found = store.registry.checkpoint(NAME, 1, tmp_path)
+    assert found.is_relative_to(tmp_path)
+    assert found.read_bytes() == store.checkpoint.read_bytes()
+    for name, number in ((NAME, 7), ("nobody", 1)):
+        with pytest.raises(LabError, match=f"models:/{name}/{number}: its detector cannot be had"):
+            store.registry.checkpoint(name, number, tmp_path)
+
+
 def test_a_resumed_run_is_registered_again_only_after_more_training(store):
     run_id = store.another_run()
     store.another_run(run_id=run_id)
