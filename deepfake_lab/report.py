@@ -265,6 +265,27 @@ def _needed(config: dict[str, Any], key: str) -> Any:  # noqa: ANN401  # a name,
     return config[key]
 
 
+def _report_drift(config: dict[str, Any]) -> None:
+    """Compares what a service has judged with what its detector was trained on."""
+    from deepfake_lab.checkpoint import load_detector
+    from deepfake_lab.config import build
+    from deepfake_lab.evaluation.drift import report_drift
+    from deepfake_lab.serving.census import Census, KeptCensus
+
+    checkpoint, file = (Path(_needed(config, key)) for key in ("checkpoint", "census"))
+    if not file.is_file():
+        raise LabError(f"census={file}: no such file. A service keeps one: serve census=FILE.")
+    trained_on = load_detector(checkpoint).trained_on
+    if trained_on is None:
+        raise LabError(f"checkpoint={checkpoint}: does not say what it was trained on. Train it again.")
+    folder = Path(config["output"] or f"runs/drift-{file.stem}")
+    shift = report_drift(Census(trained_on), KeptCensus(file).now(), folder)
+    with build(config["tracking"]).run(folder.name, tags={"report": "drift"}) as tracked:
+        tracked.log_metrics({f"drift/psi/{name}": value for name, value in shift.items()})
+        tracked.log_folder(folder, "drift")
+    print(f"{folder / 'drift.png'}, in MLflow as {folder.name}")
+
+
 def _report_matrix(config: dict[str, Any]) -> None:
     """Writes the cross-corpus matrix of a benchmark anew, from the score tables of its runs."""
     from deepfake_lab.evaluation.matrix import report_matrices
@@ -320,6 +341,7 @@ WHAT: dict[str, Callable[[dict[str, Any]], None]] = {
     "compare": _report_compare,
     "fuse": _report_fuse,
     "matrix": _report_matrix,
+    "drift": _report_drift,
     "promote": _report_promote,
     "scores": _report_scores,
     "models": _report_models,

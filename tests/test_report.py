@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -9,8 +10,10 @@ import pandas as pd
 import pytest
 from make_asvspoof5 import make as make_asvspoof5
 
+from deepfake_lab.checkpoint import load_detector
 from deepfake_lab.evaluation.official import write_official
 from deepfake_lab.evaluation.report import read_scores
+from deepfake_lab.serving.census import Census
 
 
 @pytest.fixture
@@ -148,3 +151,24 @@ def test_a_champion_must_be_beaten(lab):
     status, printed = lab("report", "what=promote", f"run={strong}")
     assert (status, "challenger is better" in printed) in ((0, True), (1, False))
     assert champion() == mlflow_id[strong if status == 0 else weak]
+
+
+def test_drift_says_what_a_service_hears_otherwise(lab, toy_run):
+    trained_on = Census(load_detector(toy_run / "detector.ckpt").trained_on)
+    alike = trained_on.plain()
+    Path("same.json").write_text(json.dumps(alike))
+    quiet = [0] * len(alike["level_db"])
+    quiet[1] = sum(alike["level_db"])
+    Path("quiet.json").write_text(json.dumps(alike | {"level_db": quiet}))
+    settings = ("what=drift", f"checkpoint={toy_run}/detector.ckpt", "tracking.system_metrics=false")
+    for file, said in (("same.json", "as in training"), ("quiet.json", "another kind of recordings")):
+        status, printed = lab("report", *settings, f"census={file}")
+        assert status == 0, printed
+        (level,) = [line for line in printed.splitlines() if "level" in line]
+        assert said in level
+        assert Path(f"runs/drift-{Path(file).stem}/drift.png").stat().st_size > 10_000
+    recorded = lab.mlflow_runs().set_index("tags.mlflow.runName")["metrics.drift/psi/level_db"]
+    assert recorded["drift-same"] == 0
+    assert recorded["drift-quiet"] > 1
+    status, printed = lab("report", *settings, "census=nowhere.json")
+    assert (status, "census=nowhere.json: no such file" in printed) == (2, True)

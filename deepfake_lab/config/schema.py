@@ -144,6 +144,8 @@ class ReportConfig:
 
     what: str = "run"
     models: list[str] | None = None
+    checkpoint: str | None = None
+    census: str | None = None
     run: str | None = None
     first: Any = None
     second: Any = None
