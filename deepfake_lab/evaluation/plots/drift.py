@@ -30,7 +30,7 @@ def drift(before: Census, later: Census) -> Figure:
             counts = census.counts[name]
             axes.bar(places + side, counts / max(counts.sum(), 1), width=0.4, color=colour, label=label)
         edges = Census.EDGES[name]
-        shown = places[:: max(len(places) // 6, 1)]
+        shown = places[:: max(len(places) // 4, 1)]
         axes.set_xticks(shown, [f"{edges[place]:g}" for place in shown])
         finish(axes, f"{title}: PSI {shift[name]:.2f}", "from", "share of recordings")
     figure.axes[0].legend(frameon=False)
