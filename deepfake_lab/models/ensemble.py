@@ -84,6 +84,20 @@ class Ensemble(Detector):
         self.calibrate(1.0, 0.0)
         self.eer_threshold.fill_(math.nan)
 
+    def _local_embeddings(self, sequence: Tensor) -> Tensor:
+        """Members' scores over time ``(B, S, M)``, each as it tells them by itself, at the times of the ensemble's.
+
+        To score every stretch as a recording of its own, members would hear each sample a dozen times.
+        """
+        width, hop = self._frame_grid
+        times = self.frame_times(1 + max(sequence.shape[-1] - width, 0) // hop)
+        wave = sequence.flatten(1)
+        told = []
+        for member, end in zip(self.members, self.encoder.heard, strict=True):
+            scores = member(wave[:, :end], frames=True).frame_scores
+            told.append(_interpolated(scores, member.frame_times(scores.shape[1]), times))
+        return torch.stack(told, dim=-1)
+
     def load_pretrained(self) -> None:
         """Leaves transformers within the members as they were trained."""
 
@@ -110,3 +124,11 @@ class Members(Encoder):
         wave = features.flatten(1)
         scores = [detector(wave[:, :end]).score for detector, end in zip(self.detectors, self.heard, strict=True)]
         return torch.stack(scores, dim=1)
+
+
+def _interpolated(values: Tensor, own: Tensor, times: Tensor) -> Tensor:
+    """Values ``(B, S)`` of rising times ``(S,)`` at others ``(W,)``; beyond the first and last, these."""
+    right = torch.searchsorted(own, times).clamp(0, len(own) - 1)
+    left = (right - 1).clamp_min(0)
+    share = ((times - own[left]) / (own[right] - own[left]).clamp_min(1e-9)).clamp(0, 1).to(values)
+    return torch.lerp(values[:, left], values[:, right], share)

@@ -50,6 +50,21 @@ class TestScore:
         torch.testing.assert_close(output.raw_score, 0.3 * one + 1.5 * two - 0.25)
         torch.testing.assert_close(output.score, 3 * output.raw_score + 1)
 
+    @pytest.mark.parametrize("samples", [6_400, 40_000])
+    def test_over_time_is_the_members_in_between_their_own_times(self, ensemble, members, samples):
+        waves = 0.1 * torch.randn(2, samples, generator=torch.Generator().manual_seed(1))
+        ensemble.set_weights([0.3, 1.5], -0.25)
+        with torch.inference_mode():
+            told = ensemble(waves, frames=True).frame_scores.numpy()
+            alone = [member(waves, frames=True).frame_scores.numpy() for member in members]
+        times = ensemble.frame_times(told.shape[1]).numpy()
+        for row in range(len(waves)):
+            one, two = (
+                np.interp(times, member.frame_times(own.shape[1]).numpy(), own[row])
+                for member, own in zip(members, alone, strict=True)
+            )
+            np.testing.assert_allclose(told[row], 0.3 * one + 1.5 * two - 0.25, rtol=1e-4, atol=1e-4)
+
     def test_new_weights_forget_calibration_and_threshold(self, ensemble):
         ensemble.eer_threshold.fill_(0.5)
         ensemble.calibrate(3.0, 1.0)
