@@ -194,11 +194,14 @@ def _progress(recordings: Sequence[Recording]) -> Iterator[Callable[[Recording],
 
 
 def _print(predictions: list[Prediction]) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("file", "p_fake", "95 %", "verdict", "score", "seconds", "speech", "where", "reason")
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("file", "p_fake", "95 %", "verdict", "score", "s", "speech", "where", "reason"):
+        table.add_column(name, no_wrap=name not in ("file", "where", "reason"), overflow="fold")
     colours = {"spoof": "red", "bonafide": "green", "undecided": "yellow"}
     for one in predictions:
         stretches = one.where.split()
