@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,19 +25,20 @@ from deepfake_lab.audio import AudioError
 from deepfake_lab.serving import documented
 from deepfake_lab.serving.batching import Batcher
 from deepfake_lab.serving.census import Census, KeptCensus
-from deepfake_lab.serving.detecting import Detecting, GoneError
+from deepfake_lab.serving.detecting import GoneError, Working, explained, judged
+from deepfake_lab.serving.explain import Explainer
 from deepfake_lab.serving.gate import SUBPROTOCOL, Gate, Observed, answer
 from deepfake_lab.serving.limits import Limits, Places, Refused
 from deepfake_lab.serving.listening import Listening, raw_format
 from deepfake_lab.serving.live import Live
 from deepfake_lab.serving.quality import Quality
-from deepfake_lab.serving.schemas import CensusSaid, Detection, Health, ModelSaid
+from deepfake_lab.serving.schemas import CensusSaid, Detection, ExplanationSaid, Health, ModelSaid
 from deepfake_lab.serving.streaming import StreamingDetector
 from deepfake_lab.serving.telemetry import Metrics, bucket, log
 from deepfake_lab.serving.uploads import received
 from deepfake_lab.types import SAMPLE_RATE
 
-DETECT, STREAM = "/v1/detect", "/v1/stream"
+DETECT, EXPLAIN, STREAM = "/v1/detect", "/v1/explain", "/v1/stream"
 _PAGE: Final = Path(__file__).with_name("page")
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -90,7 +93,8 @@ class Service:
         self._poll_s = poll_s
         self._memory = Places(limits.memory_mb * 1e6, "Too much is being uploaded. Try again later.")
         self._streams = Places(limits.streams, "Too many streams. Try again later.")
-        self._detecting = Detecting(limits)
+        self._detecting = Working(limits, limits.workers, limits.queue)
+        self._explaining = Working(limits, 1, limits.queue)  # takes all processors, some hundred times as long
         self._listening = Listening(limits, gate.stopping, metrics.decided)
         metrics.watch(
             "recordings_waiting", "Recordings being judged or waiting for it.", lambda: self._detecting.waiting
@@ -120,10 +124,20 @@ class Service:
         self._detecting.require_room()
         model = self._live.model
         async with received(request, self._limits, self._memory) as upload:
-            given = await self._detecting.judge(request, upload, model.recordings)
+            given = await self._detecting.do(request, upload, partial(judged, model.recordings))
         judgement = given.judgement
         request.state.told |= self._judged(DETECT, judgement.quality, judgement.score, judgement.verdict)
         return Response(given.content, media_type="application/json")
+
+    async def explain(self, request: Request) -> Response:
+        """Tells which moments and bands moved the score of a recording, in some seconds of it from `start_s` on."""
+        self.gate.admit(request)
+        start_s = seconds(request.query_params.get("start_s", "0"))
+        self._explaining.require_room()
+        explain = Explainer(self._live.model.recordings, most_s=self._limits.explained_s)
+        async with received(request, self._limits, self._memory) as upload:
+            content = await self._explaining.do(request, upload, partial(explained, explain, start_s))
+        return Response(content, media_type="application/json")
 
     async def stream(self, websocket: WebSocket) -> None:
         """Judges a stream while it is heard; see the description above."""
@@ -211,6 +225,7 @@ class Service:
 
     def _close(self) -> None:
         self._detecting.close()
+        self._explaining.close()
         self._listening.close()
         self._batcher.close()
         self._write_census()
@@ -236,6 +251,14 @@ def create_app(service: Service) -> FastAPI:
         responses=asked | problems(400, 408, 413, 415, 422, 504),
         openapi_extra=documented.UPLOAD,
     )
+    app.add_api_route(
+        EXPLAIN,
+        service.explain,
+        methods=["POST"],
+        response_model=ExplanationSaid,
+        responses=asked | problems(400, 408, 413, 415, 422, 504),
+        openapi_extra=documented.UPLOAD | documented.START,
+    )
     app.add_api_websocket_route(STREAM, service.stream)
     app.add_api_route("/v1/model", service.model, responses=asked)
     app.add_api_route("/v1/census", service.census, responses=asked)
@@ -254,6 +277,21 @@ def create_app(service: Service) -> FastAPI:
     said = documented.openapi(app, keys=service.gate.needs_keys)
     app.openapi = lambda: said  # type: ignore[method-assign]
     return app
+
+
+def seconds(text: str) -> float:
+    """A time in s that somebody asks for.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise Refused(422, "bad_parameter", "start_s: give a time in the recording in s, 0 or more.")
+    return value
 
 
 def _page() -> dict[str, Path]:

@@ -23,6 +23,7 @@ from deepfake_lab.adversaries.adversary import in_use
 from deepfake_lab.models.attention_crnn import AttentionCRNN
 from deepfake_lab.models.detector import Detector
 from deepfake_lab.models.ensemble import Ensemble
+from deepfake_lab.serving.cells import edges, frame_edges, shares
 from deepfake_lab.types import SAMPLE_RATE
 
 STEPS: Final = 32
@@ -149,8 +150,8 @@ def _attention(detector: Detector, wave: Tensor, frames: int, hop: int) -> Tenso
         return None
     with torch.no_grad():
         weights = detector.encoder.attention(detector.features(wave))
-    own = _frame_edges(weights.shape[-1], detector.frontend.hop, wave.shape[-1])
-    return weights @ _shares(own, _frame_edges(frames, hop, wave.shape[-1])).to(weights)
+    own = frame_edges(weights.shape[-1], detector.frontend.hop, wave.shape[-1])
+    return weights @ shares(own, frame_edges(frames, hop, wave.shape[-1])).to(weights)
 
 
 def _of_ensemble(ensemble: Ensemble, wave: Tensor, steps: int, batch_size: int) -> Attribution:
@@ -187,9 +188,9 @@ def _alike(one: Attribution, other: Attribution) -> bool:
 def _on_stft(found: Attribution, samples: int, most: int) -> Attribution:
     """What was found in windows of so many samples, on the bins and frames of an STFT of `most`; sums stay."""
     frequencies = _frequencies(found.parts.device)
-    bands = _shares(*(_edges(centres.cpu(), SAMPLE_RATE / 2) for centres in (found.frequencies, frequencies)))
-    frames = _shares(
-        _frame_edges(found.parts.shape[-1], found.hop, samples), _frame_edges(most // _HOP + 1, _HOP, most)
+    bands = shares(*(edges(centres.cpu(), SAMPLE_RATE / 2) for centres in (found.frequencies, frequencies)))
+    frames = shares(
+        frame_edges(found.parts.shape[-1], found.hop, samples), frame_edges(most // _HOP + 1, _HOP, most)
     ).to(found.parts)
     return found._replace(
         frequencies=frequencies,
@@ -197,28 +198,3 @@ def _on_stft(found: Attribution, samples: int, most: int) -> Attribution:
         parts=bands.to(found.parts).T @ found.parts @ frames,
         attention=None if found.attention is None else found.attention @ frames,
     )
-
-
-def _frame_edges(frames: int, hop: int, samples: int) -> Tensor:
-    """Where the frames of a window begin and end ``(frames + 1,)``, in samples; the last goes to its end."""
-    edges = _edges(hop * torch.arange(frames), samples)
-    edges[-1] = samples
-    return edges
-
-
-def _edges(centres: Tensor, last: float) -> Tensor:
-    """Where cells around rising centres ``(N,)`` begin and end ``(N + 1,)``, within 0 and `last`."""
-    if len(centres) == 1:
-        return torch.tensor([0.0, last], dtype=torch.float64)
-    centres = centres.double()
-    between = (centres[1:] + centres[:-1]) / 2
-    outer = 2 * centres[[0, -1]] - between[[0, -1]]
-    return torch.cat([outer[:1], between, outer[1:]]).clamp(0, last)
-
-
-def _shares(own: Tensor, others: Tensor) -> Tensor:
-    """How cells with edges ``(N + 1,)`` are shared out among others ``(M + 1,)``: ``(N, M)``, rows add up to one."""
-    begin = torch.maximum(own[:-1, None], others[None, :-1])
-    end = torch.minimum(own[1:, None], others[None, 1:])
-    common = (end - begin).clamp_min(0)
-    return common / common.sum(dim=1, keepdim=True)

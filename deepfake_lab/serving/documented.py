@@ -54,6 +54,17 @@ UPLOAD: Final = {
         },
     }
 }
+START: Final = {
+    "parameters": [
+        {
+            "name": "start_s",
+            "in": "query",
+            "required": False,
+            "description": "where what is explained begins, in s; the service says where it ends",
+            "schema": {"type": "number", "minimum": 0, "default": 0},
+        }
+    ]
+}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from deepfake_lab.audio import Wave
 from deepfake_lab.serving.attribution import STEPS, Attribution, attribute
+from deepfake_lab.serving.cells import edges, shares
 from deepfake_lab.serving.decoding import Recording
 from deepfake_lab.serving.judge import Judge
 from deepfake_lab.serving.windows import Window
@@ -62,6 +63,32 @@ class Explanation:
         """What the attribution lacks to add up to ``score - baseline``: the error of the integration."""
         return self.score - self.baseline - float(self.attribution.sum())
 
+    def coarse(self, bands: int, step_s: float) -> Coarse:
+        """The same in fewer cells, for a picture: bands of equal width, and steps of about so many s."""
+        begin, length = float(self.times[0]), len(self.wave) / SAMPLE_RATE
+        times = torch.linspace(0, length, 1 + max(round(length / step_s), 1), dtype=torch.float64)
+        hertz = torch.linspace(0, SAMPLE_RATE / 2, bands + 1, dtype=torch.float64)
+        frames = shares(edges(torch.from_numpy(self.times - begin), length), times).numpy()
+        rows = shares(edges(torch.from_numpy(self.frequencies), SAMPLE_RATE / 2), hertz).numpy()
+        attention = None if self.attention is None else self.attention @ frames
+        return Coarse((begin + times).numpy(), hertz.numpy(), rows.T @ self.attribution @ frames, attention)
+
+
+class Coarse(NamedTuple):
+    """An explanation in fewer cells; their sums are the same.
+
+    Attributes:
+        times: edges of the steps in the recording ``(L + 1,)``, in s.
+        bands: edges of the bands ``(F + 1,)``, in Hz.
+        parts: what each cell adds to the score ``(F, L)``; what speaks for a fake is negative.
+        attention: share of each step in what the detector heard ``(L,)``; None where there is none over time.
+    """
+
+    times: Numbers
+    bands: Numbers
+    parts: Numbers
+    attention: Numbers | None
+
 
 class Explainer:
     """Explains what a judge says of recordings, window by window, as it scores them.
@@ -82,24 +109,26 @@ class Explainer:
         self.steps = steps
         self.most_s = most_s
 
-    def __call__(self, recording: Recording) -> Explanation:
-        """Explains the beginning of a recording.
+    def __call__(self, recording: Recording, start_s: float = 0.0) -> Explanation:
+        """Explains a recording from some time on; its last window, where there is none after that.
 
         Raises:
             AudioError: it cannot be decoded.
         """
-        windows = self._windows(recording)
+        windows = self._windows(recording, start_s * SAMPLE_RATE)
         detector, size = self.judge.detector, self.judge.batch_size
         waves = torch.from_numpy(np.stack([window.wave for window in windows])).to(detector.eer_threshold.device)
         waves = waves.repeat(1, math.ceil(detector.min_samples / waves.shape[-1]))  # as the detector does
         found = [attribute(detector, part, steps=self.steps, batch_size=size) for part in torch.split(waves, size)]
         return _joined(windows, found)
 
-    def _windows(self, recording: Recording) -> list[Window]:
-        """The first windows, as many as end within the bound."""
+    def _windows(self, recording: Recording, start: float) -> list[Window]:
+        """The first windows that begin at a sample or later, as many as end within the bound."""
         first: list[Window] = []
         with closing(self.judge.cut(recording)) as windows:
             for window in windows:
+                if first and first[0].start < start:
+                    first.clear()  # it is not the last
                 if first and window.start + window.heard - first[0].start > self.most_s * SAMPLE_RATE:
                     break
                 first.append(window)

@@ -27,6 +27,7 @@ class Limits:
         upload_mb: largest upload, in MB.
         memory_mb: all uploads together that are held at once, in MB.
         recording_s: longest recording.
+        explained_s: how much of a recording is explained at once.
         upload_s: longest time that an upload may take.
         deadline_s: longest time from then to the answer.
         workers: recordings that are decoded and judged at once.
@@ -44,6 +45,7 @@ class Limits:
     upload_mb: float = 25.0
     memory_mb: float = 500.0
     recording_s: float = 600.0
+    explained_s: float = 8.0
     upload_s: float = 60.0
     deadline_s: float = 120.0
     workers: int = 8

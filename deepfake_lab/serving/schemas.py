@@ -65,6 +65,23 @@ class Detection(Answer):
     over_time: list[MomentSaid] = Field(description="scores of each half second")
 
 
+class ExplanationSaid(Answer):
+    """What moved the score of some seconds of a recording, by cells of time and frequency."""
+
+    times_s: list[float] = Field(description="edges of the steps, in s")
+    bands_hz: list[float] = Field(description="edges of the bands, in Hz")
+    parts: list[list[float]] = Field(
+        description="what each step of each band adds to the score; what speaks for a fake is negative"
+    )
+    attention: list[float] | None = Field(
+        description="share of each step in what the detector heard; null where it pays no attention over time"
+    )
+    score: float = Field(description="mean score of the windows that are explained")
+    baseline: float = Field(description="the same of their long-term spectra alone; the parts add up to the difference")
+    windows: int = Field(description="windows that are explained")
+    method: str
+
+
 class ModelSaid(Answer):
     """The detector that answers."""
 

@@ -16,7 +16,7 @@ from deepfake_lab.serving.census import Census
 from deepfake_lab.serving.decoding import Recording
 from deepfake_lab.serving.judge import Judge
 from deepfake_lab.serving.prediction import prediction, record
-from deepfake_lab.serving.schemas import CensusSaid, Detection, ModelSaid
+from deepfake_lab.serving.schemas import CensusSaid, Detection, ExplanationSaid, ModelSaid
 
 
 def said(detector, content, name="a.wav"):
@@ -46,6 +46,23 @@ def test_a_recording_of_any_format_gets_the_line_that_predict_writes(service, de
     assert answer.status_code == 200, answer.text
     assert_same(answer.json(), said(detector, content, f"a.{ending}"))
     assert Detection.model_validate(answer.json()).windows == 5
+
+
+def test_what_moved_a_score_is_told_from_any_time_on(service, detector, speech, encode):
+    content = encode(speech(11.0))
+    answer = service.client.post("/v1/explain?start_s=2.6", files={"file": ("a.wav", content)})
+    assert answer.status_code == 200, answer.text
+    said = ExplanationSaid.model_validate(answer.json())
+    assert (said.windows, said.times_s[0], said.times_s[-1]) == (16, 3.0, 11.0)
+    assert np.shape(said.parts) == (len(said.bands_hz) - 1, len(said.times_s) - 1) == (32, 200)
+    assert said.attention is None
+    assert said.score == pytest.approx(
+        Judge(detector)(Recording(encode(speech(11.0)[48_000:]), "b.wav")).score, abs=1e-3
+    )
+    assert np.sum(said.parts) == pytest.approx(said.score - said.baseline, abs=0.1 * np.abs(said.parts).sum())
+    for start_s in ("-1", "nan", "inf", "later"):
+        refused = service.client.post(f"/v1/explain?start_s={start_s}", files={"file": ("a.wav", content)})
+        assert (refused.status_code, refused.json()["code"]) == (422, "bad_parameter")
 
 
 def test_so_do_many_at_once_beside_streams(service, detector, speech, encode):
@@ -192,6 +209,7 @@ def test_every_operation_keeps_to_its_documentation(service):
     operations = [found.ok() for found in schema.get_all_operations()]
     assert {operation.path for operation in operations} == {
         "/v1/detect",
+        "/v1/explain",
         "/v1/model",
         "/v1/census",
         "/metrics",

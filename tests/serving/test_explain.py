@@ -224,6 +224,20 @@ class TestExplainer:
         found = Explainer(Judge(through_the_wave))(Recording(tmp_path / "a.wav", "a.wav"))
         np.testing.assert_allclose(found.attribution, 0, atol=1e-4)
 
+    def test_from_some_time_on(self, trained, recording):
+        explain = Explainer(Judge(trained), most_s=2.0)
+        assert [explain(recording(7.0), start_s).times[0] for start_s in (0.0, 1.5, 2.0, 5.0, 99.0)] == [0, 2, 2, 5, 5]
+
+    def test_fewer_cells_have_the_same_sums(self, trained, recording):
+        found = Explainer(Judge(trained), most_s=4.0)(recording(7.5), 2.0)
+        coarse = found.coarse(8, 0.1)
+        assert coarse.parts.shape == (8, 40)
+        assert coarse.parts.sum() == pytest.approx(found.attribution.sum(), abs=1e-9)
+        assert (coarse.times[0], coarse.times[-1], coarse.bands[-1]) == (2.0, 6.0, 8_000)
+        np.testing.assert_allclose(coarse.attention.sum(), 1)
+        middle = found.attribution[:, (found.times > 4.01) & (found.times < 5.01)].sum()
+        assert coarse.parts[:, 20:30].sum() == pytest.approx(middle, abs=0.02 * np.abs(found.attribution).sum())
+
     def test_steps_are_needed(self, trained):
         with pytest.raises(LabError, match="steps=0: gradients are to be taken at one point"):
             Explainer(Judge(trained), steps=0)
