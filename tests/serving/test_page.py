@@ -111,6 +111,27 @@ def test_shows_the_verdict_that_the_service_gives(service, visit, speech, encode
     assert_clean(page)
 
 
+def test_predict_stream_service_and_page_say_the_same(service, visit, lab, checkpoint, speech, encode):
+    content = encode(speech(4.0), subtype="PCM_16")
+    (lab.folder / "a.wav").write_bytes(content)
+    settings = (f"checkpoint={checkpoint}", "input=a.wav", "device=cpu")
+    assert lab("predict", *settings, "output=predicted.jsonl")[0] == 0
+    assert lab("stream", *settings, "log=decisions.jsonl")[0] == 0
+    predicted = json.loads((lab.folder / "predicted.jsonl").read_text())
+    lines = [json.loads(line) for line in (lab.folder / "decisions.jsonl").read_text().splitlines()]
+    page = visit(service)
+    choose(page, content)
+    expect(page.locator("#words")).not_to_be_empty()
+    scores = {
+        "stream": np.mean([line["score"] for line in lines if "score" in line]),
+        "service": service.detect(content).json()["score"],
+        "service's stream": service.hear(speech(4.0))[-1]["score"],
+        "page": json.loads(saved(page, "#save-json")[0])["said"]["score"],
+    }
+    assert scores == pytest.approx(dict.fromkeys(scores, predicted["score"]), abs=1e-4)
+    assert predicted["windows"] == len(lines) == 8
+
+
 def test_shows_what_moved_the_score_from_where_one_looks(service, visit, speech, encode):
     page = visit(service)
     choose(page, encode(speech(11.0)))
