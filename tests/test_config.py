@@ -74,9 +74,10 @@ def test_every_choice_composes_and_what_it_describes_can_be_built(compose, choic
         assert config.build(plain[group]) is not None
     elif group == "callbacks":
         built = {type(config.build(node)).__name__ for node in plain["callbacks"].values() if node is not None}
-        averaging = {"callbacks=ema": {"ExponentialMovingAverage"}, "callbacks=swa": {"StochasticWeightAverage"}}
-        judged = set() if choice == "callbacks=swa" else {"EarlyStopping"}
-        assert built == {"ModelCheckpoint", "ProgressReport", "LearningCurves"} | judged | averaging.get(choice, set())
+        last, ema = choice in ("callbacks=swa", "callbacks=ema_last"), choice.startswith("callbacks=ema")
+        averaging = {"ExponentialMovingAverage"} if ema else {"StochasticWeightAverage"} if last else set()
+        judged = set() if last else {"EarlyStopping"}
+        assert built == {"ModelCheckpoint", "ProgressReport", "LearningCurves"} | judged | averaging
     elif group in ("treatment", "frontend", "model"):
         monkeypatch.chdir(tmp_path)
         if choice == "model=ensemble":  # it keeps its members, not the names of their files
