@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 import schemathesis
@@ -225,6 +226,14 @@ def test_every_operation_keeps_to_its_documentation(service):
             case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
         check()
+
+
+def test_listens_where_it_is_told_to(start):
+    try:
+        running = start("host=::1")
+    except OSError:
+        pytest.skip("there is no IPv6")
+    assert httpx.get(f"http://[::1]:{running.port}/healthz", trust_env=False).json() == {"status": "ok"}
 
 
 def test_documents_the_messages_of_streams(service):
