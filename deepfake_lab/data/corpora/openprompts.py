@@ -6,6 +6,7 @@ a vocoder's copy of it, or a sentence spoken by a text-to-speech system. Everyth
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
@@ -60,12 +61,12 @@ class OpenPrompts(Corpus):
             corpus is planned are left out of it.
         held_out: names or families of systems whose clips are used in the test split alone. The clips stay: another
             choice makes nothing anew.
-        dev_only: names or families of systems that training lacks, and dev has no others: threshold and calibration
-            are then learnt from systems that the detector never heard. Without any, dev has those of training.
+        dev_systems: names or families of the only systems whose clips dev has: threshold and calibration are learnt
+            from them. Without any, dev has those of training.
         shuffle_labels: see `Corpus`.
 
     Raises:
-        LabError: `splits`, `held_out` or `dev_only` names a system that `systems` lacks, or a split has none.
+        LabError: `splits`, `held_out` or `dev_systems` names a system that `systems` lacks, or a split has none.
     """
 
     name: ClassVar[str] = "openprompts"
@@ -80,7 +81,7 @@ class OpenPrompts(Corpus):
         preset: Literal["small", "full"] = "small",
         full_splits: Mapping[Split, Sequence[str]] | None = None,
         held_out: Sequence[str] = (),
-        dev_only: Sequence[str] = (),
+        dev_systems: Sequence[str] = (),
         packages_dir: str | Path | None = None,
         seed: int = 0,
         workers: int = 0,
@@ -92,7 +93,7 @@ class OpenPrompts(Corpus):
         self.systems = dict(systems)
         self.splits: dict[Split, list[str]] = {split: list(splits.get(split, ())) for split in SPLITS}
         self.held_out = list(held_out)
-        self.dev_only = list(dev_only)
+        self.dev_systems = list(dev_systems)
         self.preset = preset
         self.packages_dir = None if packages_dir is None else Path(packages_dir)
         self.seed = seed
@@ -109,7 +110,7 @@ class OpenPrompts(Corpus):
                 raise LabError(f"data.{key}.{split}: {what}. Choose from data.systems: {', '.join(self.systems)}.")
         families = {family: None for system in self.systems.values() for family in system.families}
         check_names(self.held_out, [*self.systems, *families], "data.held_out")
-        check_names(self.dev_only, [*self.systems, *families], "data.dev_only")
+        check_names(self.dev_systems, [*self.systems, *families], "data.dev_systems")
 
     @property
     def manifest_path(self) -> Path:
@@ -229,20 +230,17 @@ class OpenPrompts(Corpus):
         return present
 
     def _hold_out(self, manifest: Manifest) -> Manifest:
-        """Without the clips that `held_out` and `dev_only` keep out of a split."""
+        """Without the clips that `held_out` and `dev_systems` keep out of a split."""
         table = manifest.table
-        held, dev_only = (self._made_by(table, names) for names in (self.held_out, self.dev_only))
+        held, own = (self._made_by(table, names) for names in (self.held_out, self.dev_systems))
         train, dev = (pc.equal(table["split"], split) for split in ("train", "dev"))
-        reserved = pc.and_(dev_only, train)
-        if self.dev_only:
-            seen = pc.and_(pc.equal(table["label"], SPOOF), pc.invert(dev_only))
-            reserved = pc.or_(reserved, pc.and_(seen, dev))
-        left_out = {
-            "held_out": (f"in the test split only: {', '.join(self.held_out)}", pc.and_(held, pc.or_(train, dev))),
-            "dev_only": (f"not trained on, no others in dev: {', '.join(self.dev_only)}", pc.and_not(reserved, held)),
-        }
+        held = pc.and_(held, pc.or_(train, dev))
+        others = pc.and_(pc.and_(pc.equal(table["label"], SPOOF), pc.invert(own)), dev)
+        left_out = {"held_out": (f"in the test split only: {', '.join(self.held_out)}", held)}
+        if self.dev_systems:
+            left_out["dev_systems"] = (f"dev has none but: {', '.join(self.dev_systems)}", pc.and_not(others, held))
         findings = list(manifest.findings)
-        kept = pc.invert(pc.or_(*(rows for _, rows in left_out.values())))
+        kept = pc.invert(functools.reduce(pc.or_, (rows for _, rows in left_out.values())))
         for code, (text, rows) in left_out.items():
             if number := pc.sum(rows).as_py():
                 findings.append(Finding(code, f"{text}; {number:,} clips of train and dev are left out", number))

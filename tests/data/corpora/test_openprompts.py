@@ -167,19 +167,19 @@ def test_held_out_systems_and_families_are_used_in_test_alone_and_nothing_is_mad
         OpenPrompts(manifest.root, systems=ALL, splits=ALL_SPLITS, held_out=["worl"])
 
 
-def test_dev_judges_on_systems_that_training_lacks(built):
+def test_dev_has_the_systems_that_are_to_judge(built):
     manifest = built[0]
-    corpus = OpenPrompts(manifest.root, systems=ALL, splits=ALL_SPLITS, held_out=["espeak"], dev_only=["source_filter"])
-    seen = corpus.prepare()
+    settings = {"systems": ALL, "splits": ALL_SPLITS, "held_out": ["espeak"]}
+    seen = OpenPrompts(manifest.root, **settings, dev_systems=["source_filter"]).prepare()
     attacks = {split: {row["attack"] for row in rows(seen.split(split))} for split in ALL_SPLITS}
-    assert attacks["train"] == {"bonafide", "openprompts/griffin_lim"}
     assert attacks["dev"] == {"bonafide", "openprompts/world"}
+    assert rows(seen.split("train")) == rows(OpenPrompts(manifest.root, **settings).prepare().split("train"))
     assert rows(seen.split("test")) == rows(manifest.split("test"))
-    assert [code for code, _, _ in seen.findings] == ["held_out", "dev_only"]
+    assert [code for code, _, _ in seen.findings] == ["held_out", "dev_systems"]
     assert sum(number for _, _, number in seen.findings) == len(manifest) - len(seen)
-    assert seen.findings[1].text.startswith("not trained on, no others in dev: source_filter;")
-    with pytest.raises(LabError, match=r"data\.dev_only: there is no 'worl'\. Did you mean world\?"):
-        OpenPrompts(manifest.root, systems=ALL, splits=ALL_SPLITS, dev_only=["worl"])
+    assert seen.findings[1].text.startswith("dev has none but: source_filter;")
+    with pytest.raises(LabError, match=r"data\.dev_systems: there is no 'worl'\. Did you mean world\?"):
+        OpenPrompts(manifest.root, systems=ALL, splits=ALL_SPLITS, dev_systems=["worl"])
 
 
 def test_systems_that_no_split_names_do_not_make_another_corpus(built):
