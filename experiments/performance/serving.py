@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,8 @@ from bench import Measurement, machine, run_config, table
 from websockets.sync.client import connect
 
 BATCH = 16
+LEAST = 0.8
+"""Smallest throughput of batches and of the service, in that of the same work without them."""
 LAG_S = 0.5
 """Longest 99 % delay of a decision behind real time, in s: a stream is to be answered before the next window ends."""
 
@@ -105,22 +108,26 @@ def numbers(client):
     return {name: float(value) for name, value in lines}
 
 
-def ask_for(address, content, until, seconds, failures):
-    """One client: asks again and again, and notes how long each answer takes."""
-    with httpx.Client(base_url=address, timeout=120, trust_env=False) as client:
+def ask_for(address, request, until, seconds, failures):
+    """One client: asks again and again, and notes how long each answer takes. It has the request's bytes at hand, since
+    it shares the processor with the service."""
+    with closing(HTTPConnection(address.host, address.port, timeout=120)) as connection:
         while time.monotonic() < until:
             begun = time.monotonic()
-            answer = client.post("/v1/detect", files={"file": ("a.wav", content)})
-            (seconds if answer.status_code == 200 else failures).append(time.monotonic() - begun)
+            connection.request("POST", "/v1/detect", request.content, dict(request.headers))
+            answer = connection.getresponse()
+            answer.read()
+            (seconds if answer.status == 200 else failures).append(time.monotonic() - begun)
 
 
 def recordings(client, clients, options):
     """A row of figures of so many clients."""
-    content = wav(options.recording_seconds)
-    client.post("/v1/detect", files={"file": ("a.wav", content)}).raise_for_status()  # and warms it up
+    request = client.build_request("POST", "/v1/detect", files={"file": ("a.wav", wav(options.recording_seconds))})
+    request.read()
+    client.send(request).raise_for_status()  # and warms it up
     before, begun = numbers(client), time.monotonic()
     seconds, failures = [], []
-    job = (client.base_url, content, begun + options.seconds, seconds, failures)
+    job = (client.base_url, request, begun + options.seconds, seconds, failures)
     in_threads(ask_for, [job] * clients)
     took, after = time.monotonic() - begun, numbers(client)
     windows = after["deepfake_lab_batch_windows_sum"] - before["deepfake_lab_batch_windows_sum"]
@@ -170,8 +177,9 @@ def in_threads(function, jobs):
 
 
 def bare(checkpoint, options):
-    """Windows a second of the detector alone, on batches as full as can be, and of what `predict` does, one by one."""
+    """Windows a second of the detector on full batches, of such batches made of what several ask for, of `predict`."""
     from deepfake_lab.checkpoint import load_detector
+    from deepfake_lab.serving.batching import Batcher
     from deepfake_lab.serving.decoding import Recording
     from deepfake_lab.serving.judge import Judge
     from deepfake_lab.serving.scoring import score_windows
@@ -183,10 +191,19 @@ def bare(checkpoint, options):
     def detect():
         return len(score_windows(detector, waves, True).whole)
 
+    batcher = Batcher(BATCH, 0.003)
+    scorer = batcher.scorer(detector)
+
+    def batched():
+        in_threads(lambda asked: [scorer(waves[:4], True) for _ in range(asked)], [(8,)] * 8)
+        return 8 * 8 * 4
+
     def predict():
         return judge(recording).windows
 
-    return {work.__name__: rate(work, options.bare_seconds) for work in (detect, predict)}
+    found = {work.__name__: rate(work, options.bare_seconds) for work in (detect, batched, predict)}
+    batcher.close()
+    return found
 
 
 def rate(work, seconds):
@@ -211,9 +228,13 @@ def measured(rows, memory, alone):
             figures = f"{row['requests']} decisions, p50 {row['p50_s']:.3f} s"
             found.append(Measurement(f"{row['clients']} streams, p99 lag", row["p99_s"], "s", LAG_S, figures=figures))
     best = max(row["windows_per_s"] for row in rows if row["kind"] == "recordings")
-    for what, windows in (("bare detector", alone["detect"]), ("predict", alone["predict"])):
-        figures = f"{best:.1f} windows/s, {what} {windows:.1f} windows/s"
-        found.append(Measurement(f"throughput, to {what}", best / windows, "x", figures=figures))
+    for what, one, other, bound in (
+        ("batches of several askers, to the bare detector", alone["batched"], alone["detect"], LEAST),
+        ("service, to predict", best, alone["predict"], LEAST),
+        ("service, to the bare detector", best, alone["detect"], None),
+    ):
+        figures = f"{one:.1f} windows/s, {other:.1f} windows/s"
+        found.append(Measurement(what, one / other, "x", bound, at_least=True, figures=figures))
     first, last = memory[len(memory) // 4]["rss_mb"], memory[-1]["rss_mb"]
     found.append(
         Measurement("memory that load added", last - first, "MB", figures=f"{first:.0f} MB, then {last:.0f} MB")
