@@ -1,6 +1,6 @@
 """How long a detector must listen: EER against seconds heard.
 
-Usage: python delay.py MANIFEST CHECKPOINT [--output delay]
+Usage: python delay.py MANIFEST CHECKPOINT [--systems NAME...] [--output delay]
 
 Every test utterance of the manifest (a parquet file of the lab) that is at least as long as the longest time asked for
 is judged by its beginning alone, as a stream would that has heard no more. So all times are about the same utterances.
@@ -21,7 +21,7 @@ from deepfake_lab.evaluation.bootstrap import clustered_interval
 from deepfake_lab.metrics.functional import eer
 from deepfake_lab.types import SAMPLE_RATE
 
-SECONDS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+SECONDS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)
 
 
 def scores(detector, wave):
@@ -37,11 +37,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("checkpoint")
+    parser.add_argument("--systems", nargs="*", help="fakes of these alone; by default of all")
     parser.add_argument("--output", default="delay")
     options = parser.parse_args()
     rows = pd.read_parquet(options.manifest)
     long = rows["frames"] >= SECONDS[-1] * rows["sample_rate"]
     rows = rows[(rows["split"] == "test") & long & (rows["spoof_spans"] == "-")]
+    if options.systems:
+        rows = rows[(rows["label"] == 0) | rows["attack"].str.rpartition("/")[2].isin(options.systems)]
     detector = load_detector(options.checkpoint)
     heard = np.array([list(scores(detector, audio.load(options.manifest.parent / path))) for path in rows["path"]])
     label, groups = rows["label"].to_numpy(), pd.factorize(rows["group"])[0]
