@@ -62,7 +62,7 @@ train = $(BIN)/python -m deepfake_lab.run $(if $(wildcard $(2)/run.json),resume=
 test: setup  ## run all tests but the slow ones
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
 
-slow: setup  ## run the slow tests: every model through ONNX
+slow: setup  ## run the slow tests: every model through a run and ONNX, whole benchmarks
 	$(BIN)/python -m pytest --numprocesses 2 -m slow
 
 lint: setup  ## check style and types

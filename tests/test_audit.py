@@ -4,6 +4,7 @@ import make_fakeavceleb
 import make_wavefake
 import mlflow
 import pandas as pd
+import pytest
 
 
 def test_audits_toy_with_a_treatment_and_against_another_corpus(lab):
@@ -69,6 +70,7 @@ def test_finds_the_silence_before_cloned_voices_and_that_trimming_takes_it_away(
     assert "Fit for training: no. Because" in printed
 
 
+@pytest.mark.slow
 def test_finds_the_lengths_of_vocoders(lab):
     found = make_wavefake.make(lab.folder / "disk", chapters=8, clips=12)
     settings = ["data=wavefake", f"data.root={found['root']}", f"data.ljspeech_root={found['ljspeech_root']}"]

@@ -18,7 +18,7 @@ from deepfake_lab import benchmark
 from deepfake_lab.benchmarking.jobs import Outcome, Plan
 from deepfake_lab.config import CONF
 
-SLOW = ("benchmark=toy", "trainer.max_epochs=10", "callbacks.early_stopping=null")
+SLOW = ("benchmark=toy", "trainer.max_epochs=6", "callbacks.early_stopping=null")
 FIRST, SECOND = "crnn_mfcc-mfcc-seed0-toy", "crnn_mfcc-mfcc-seed1-toy"
 SHORT = "loader.window_s=0.2"  # twice the clips of the tiny corpora
 
@@ -71,7 +71,7 @@ def test_a_killed_job_is_a_failure_that_can_be_taken_up_again_and_the_rest_goes_
     board = (folder / "leaderboard.md").read_text()
     assert "| crnn_mfcc + mfcc | 1 of 2 |" in board
     assert f"{FIRST}: exit status -9\n\n" in board
-    assert "epoch   1/10" in board, "the last words of the job"
+    assert "epoch   1/6" in board, "the last words of the job"
     assert "| crnn_mfcc + raw | MfccCRNN needs at least 2 bins" in board
     before = by_name(lab)
     assert before["status"].to_dict() == {"toy-toy": "FAILED", FIRST: "KILLED", SECOND: "FINISHED"}
@@ -84,7 +84,7 @@ def test_a_killed_job_is_a_failure_that_can_be_taken_up_again_and_the_rest_goes_
     assert after["run_id"].to_dict() == before["run_id"].to_dict()
     assert set(after["status"]) == {"FINISHED"}
     assert (folder / SECOND / "report/metrics.json").stat().st_mtime_ns == kept
-    assert (folder / FIRST / "output.log").read_text().count("epoch   1/10") == 1, "it began anew"
+    assert (folder / FIRST / "output.log").read_text().count("epoch   1/6") == 1, "it began anew"
     assert "crnn_mfcc + mfcc has an EER on test of" in printed, "there is nothing to compare it with"
     assert after.loc["toy-toy", "tags.mlflow.note.content"].startswith("# Benchmark toy-toy")
     check_results(folder, after)
@@ -106,9 +106,9 @@ def check_results(folder, runs):
 
 
 def check_refusals(lab):
-    """Calls that the benchmark, finished after 10 epochs, does not agree with."""
+    """Calls that the benchmark, finished after 6 epochs, does not agree with."""
     status, printed = lab("benchmark", *SLOW, "trainer.max_epochs=16")
-    assert (status, "was begun with trainer.max_epochs=10 (runs), and it is 16 now" in printed) == (2, True)
+    assert (status, "was begun with trainer.max_epochs=6 (runs), and it is 16 now" in printed) == (2, True)
     status, printed = lab("benchmark", *SLOW, "unseen=[humm]")
     assert (status, "humm is no attack of test. Choose from buzz, hum" in printed) == (2, True)
     status, printed = lab("benchmark", *SLOW, "models=[crnn_mfcc+raw]")
@@ -150,6 +150,7 @@ def test_whoever_ends_a_benchmark_it_goes_on_and_never_does_two_things_at_once(l
     assert (place / "output.log").read_text().count("epoch   1/150") == 1
 
 
+@pytest.mark.slow
 def test_asvspoof5_runs_unchanged(lab):
     corpus = ["data=asvspoof5", f"data.root={make_asvspoof5.make(lab.folder / 'disk')['root']}"]
     status, printed = lab("benchmark", "benchmark=full", *corpus, "minutes=0")

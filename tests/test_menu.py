@@ -16,6 +16,7 @@ from deepfake_lab.frontends.wav2vec2 import Wav2Vec2
 from deepfake_lab.metrics.functional import eer
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+HEAVY = ("aasist", "crnn_mfcc", "hybrid", "lcnn", "resnet18")  # or like another
 USUAL = {re.search(r"/frontend: (\w+)", (CONF / f"model/{model}.yaml").read_text())[1] for model in MODELS}
 OTHERS = sorted({path.stem for path in (CONF / "frontend").glob("*.yaml")} - USUAL)
 SIZES = {
@@ -60,7 +61,7 @@ def check_run(lab, *overrides):
     return printed
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [pytest.param(name, marks=[pytest.mark.slow] * (name in HEAVY)) for name in MODELS])
 def test_model(lab, transformer, model):
     needed = []
     if model == "linear":

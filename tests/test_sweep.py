@@ -161,6 +161,7 @@ def test_an_interrupted_sweep_says_what_it_has(lab):
     assert list(lab.mlflow_runs()["status"]) == ["KILLED", "KILLED"]
 
 
+@pytest.mark.slow
 def test_calls_and_processes_share_a_study(lab):
     (lab.folder / "mlflow.db").unlink()  # they have to agree on this too
     command = ("deepfake_lab.sweep", *QUICK, "trainer.max_epochs=1", "sweep.trials=3")
