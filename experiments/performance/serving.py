@@ -33,7 +33,7 @@ def arguments():
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=15.0, help="of load, for each number of clients")
     parser.add_argument("--stream-seconds", type=float, default=20.0)
-    parser.add_argument("--bare-seconds", type=float, default=5.0)
+    parser.add_argument("--bare-seconds", type=float, default=20.0)
     parser.add_argument("--recording-seconds", type=float, default=8.0)
     parser.add_argument("--csv", type=Path, default=Path("serving.csv"))
     return parser.parse_args()
@@ -189,30 +189,34 @@ def bare(checkpoint, options):
     waves = [speech(detector.window_s).astype(np.float32) / 32768] * BATCH
 
     def detect():
-        return len(score_windows(detector, waves, True).whole)
+        return sum(len(score_windows(detector, waves, True).whole) for _ in range(4))
 
     batcher = Batcher(BATCH, 0.003)
     scorer = batcher.scorer(detector)
 
     def batched():
-        in_threads(lambda asked: [scorer(waves[:4], True) for _ in range(asked)], [(8,)] * 8)
-        return 8 * 8 * 4
+        in_threads(lambda asked: [scorer(waves[:4], True) for _ in range(asked)], [(2,)] * 8)
+        return 2 * 8 * 4
 
     def predict():
-        return judge(recording).windows
+        return sum(judge(recording).windows for _ in range(8))
 
-    found = {work.__name__: rate(work, options.bare_seconds) for work in (detect, batched, predict)}
+    found = rates((detect, batched, predict), options.bare_seconds)
     batcher.close()
     return found
 
 
-def rate(work, seconds):
-    """Windows a second of work that says how many it has scored."""
-    work()
-    begun, count = time.monotonic(), 0
-    while time.monotonic() - begun < seconds:
-        count += work()
-    return count / (time.monotonic() - begun)
+def rates(works, seconds):
+    """Windows a second of works that say how many they have scored, by their names. They take turns."""
+    counts, times = ({work.__name__: 0.0 for work in works} for _ in range(2))
+    for work in works:
+        work()
+    while sum(times.values()) < seconds:
+        for work in works:
+            begun = time.monotonic()
+            counts[work.__name__] += work()
+            times[work.__name__] += time.monotonic() - begun
+    return {name: counts[name] / times[name] for name in counts}
 
 
 def measured(rows, memory, alone):
