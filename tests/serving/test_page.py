@@ -25,6 +25,7 @@ def browser(speech, encode, tmp_path_factory):
     heard.write_bytes(encode(speech(6.0), subtype="PCM_16"))
     arguments = [
         "--no-sandbox",
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"),
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-audio-capture={heard}",
