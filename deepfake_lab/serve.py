@@ -66,7 +66,7 @@ def make_server(config: dict[str, Any]) -> Server:
     from deepfake_lab.serving.telemetry import Metrics, log
 
     limits = Limits(**config["limits"])
-    gate = Gate(limits, Keys.read(config["keys"]) if config["keys"] else None, config["origins"])
+    gate = Gate(limits, Keys(config["keys"]) if config["keys"] else None, config["origins"])
     census = KeptCensus(Path(config["census"]) if config["census"] else None)
     metrics = Metrics()
     batcher = Batcher(config["batch_size"], config["wait_ms"] / 1000, metrics.batch)

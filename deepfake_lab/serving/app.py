@@ -68,7 +68,7 @@ class Service:
         limits: what it allows.
         gate: who it lets in.
         release: see `StreamingDetector`.
-        poll_s: how often it looks for a new detector, in s.
+        poll_s: how often it looks for a new detector and for new keys, in s.
     """
 
     def __init__(
@@ -108,13 +108,17 @@ class Service:
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        """Looks for new detectors and keeps the census, as long as the service runs."""
+        """Looks for new detectors and keys, and keeps the census, as long as the service runs."""
         self._live.watch(self._poll_s)
-        keeping = asyncio.create_task(self._keep())
+        beside = [
+            asyncio.create_task(_again_and_again(_KEEP_S, self._write_census)),
+            asyncio.create_task(_again_and_again(self._poll_s, self.gate.look)),
+        ]
         try:
             yield
         finally:
-            keeping.cancel()
+            for task in beside:
+                task.cancel()
             self._live.stop()
             await asyncio.to_thread(self._close)
 
@@ -212,11 +216,6 @@ class Service:
         self._census.add(quality.measures() | {"score": score})
         return {"audio_s": round(quality.duration_s, 1), "score": bucket(score), "verdict": verdict}
 
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(_KEEP_S)
-            await asyncio.to_thread(self._write_census)
-
     def _write_census(self) -> None:
         try:
             self._census.write()
@@ -277,6 +276,12 @@ def create_app(service: Service) -> FastAPI:
     said = documented.openapi(app, keys=service.gate.needs_keys)
     app.openapi = lambda: said  # type: ignore[method-assign]
     return app
+
+
+async def _again_and_again(every_s: float, work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(work)
 
 
 def seconds(text: str) -> float:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deepfake_lab.serving.limits import Buckets, Keys, Limits, Refused
 from deepfake_lab.serving.telemetry import Metrics, log
+from deepfake_lab.types import LabError
 
 SUBPROTOCOL: Final = "deepfake-lab"
 """What a browser names beside ``key.KEY``, since it can set no header of a WebSocket."""
@@ -47,6 +48,7 @@ class Gate:
         self._keys = keys
         self._origins = set(origins)
         self._buckets = Buckets(limits.requests_per_s, limits.burst)
+        self._trouble = ""
         self.stopping = asyncio.Event()
         """Set when the service stops: nobody is let in any more."""
         self.inside = 0
@@ -56,6 +58,19 @@ class Gate:
     def needs_keys(self) -> bool:
         """Whether only those with a key are let in."""
         return self._keys is not None
+
+    def look(self) -> None:
+        """Takes new keys, if there are any; those that cannot be read are told of once, and change nothing."""
+        if self._keys is None:
+            return
+        try:
+            if self._keys.look():
+                log("keys read anew")
+            self._trouble = ""
+        except LabError as error:
+            if str(error) != self._trouble:
+                log("keys refused", level=logging.ERROR, why=str(error))
+            self._trouble = str(error)
 
     def admit(self, connection: HTTPConnection) -> None:
         """Lets somebody in.

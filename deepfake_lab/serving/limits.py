@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,31 +95,46 @@ class Keys:
     """Keys that open a service, known by their SHA-256 digests alone.
 
     Args:
-        digests: in hexadecimal digits.
+        path: a file of digests in hexadecimal digits, one a line; empty lines and those that begin with # say nothing.
+
+    Raises:
+        LabError: it cannot be read, names no key, or has a line that is no digest.
     """
 
-    def __init__(self, digests: Sequence[str]) -> None:
-        self._digests = [bytes.fromhex(digest) for digest in digests]
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._text = self._read()
+        self._digests = self._parsed(self._text)
 
-    @classmethod
-    def read(cls, path: str) -> Keys:
-        """Reads a file of digests, one a line; empty lines and those that begin with # say nothing.
+    def look(self) -> bool:
+        """Reads the file again, and tells whether other keys open the service now. Streams under way stay open.
 
         Raises:
-            LabError: it cannot be read, names no key, or has a line that is no digest.
+            LabError: see above; the keys from before go on opening it.
         """
+        text = self._read()
+        if text == self._text:
+            return False
+        self._digests = self._parsed(text)
+        self._text = text
+        return True
+
+    def _read(self) -> str:
         try:
-            lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+            return Path(self._path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise LabError(f"keys={path}: cannot be read ({error}). Name a file of SHA-256 digests.") from error
+            raise LabError(f"keys={self._path}: cannot be read ({error}). Name a file of SHA-256 digests.") from error
+
+    def _parsed(self, text: str) -> list[bytes]:
+        lines = [line.strip() for line in text.splitlines()]
         digests = {number: line for number, line in enumerate(lines, 1) if line and not line.startswith("#")}
         for number, digest in digests.items():
             if not _DIGEST.fullmatch(digest):
                 how = "printf %s KEY | sha256sum"
-                raise LabError(f"keys={path}: line {number} is no SHA-256 digest of 64 digits. Make one: {how}.")
+                raise LabError(f"keys={self._path}: line {number} is no SHA-256 digest of 64 digits. Make one: {how}.")
         if not digests:
-            raise LabError(f"keys={path}: names no key. Add the SHA-256 digest of one, or leave keys out.")
-        return cls(list(digests.values()))
+            raise LabError(f"keys={self._path}: names no key. Add the SHA-256 digest of one, or leave keys out.")
+        return [bytes.fromhex(digest) for digest in digests.values()]
 
     def owner(self, key: str) -> str | None:
         """Who a key stands for, as a name that does not betray it; None if it opens nothing.

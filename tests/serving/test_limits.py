@@ -199,10 +199,14 @@ class TestClients:
                 assert stream.value.response.status_code == 403
 
 
+def digest_of(key):
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
     """A file of two."""
-    digests = [hashlib.sha256(key.encode()).hexdigest() for key in ("first-key", "second-key")]
+    digests = [digest_of(key) for key in ("first-key", "second-key")]
     file = tmp_path_factory.mktemp("keys") / "keys.txt"
     file.write_text("# two of them\n\n" + "\n".join(digests) + "\n")
     return file
@@ -235,7 +239,7 @@ class TestKeys:
             {"Authorization": "Basic first-key"},
             {"X-API-Key": ""},
             {"X-API-Key": b"\xff\xfe"},
-            {"X-API-Key": hashlib.sha256(b"first-key").hexdigest()},
+            {"X-API-Key": digest_of("first-key")},
         ],
     )
     def test_others_open_nothing(self, locked, header):
@@ -259,6 +263,35 @@ class TestKeys:
         assert guesses == [401] * 6 + [429] * 2
         assert running.client.get("/v1/model", headers={"X-API-Key": "first-key"}).status_code == 200
 
+    def test_come_and_go_while_it_runs(self, start, tmp_path, caplog):
+        caplog.set_level("INFO", "deepfake_lab.serving")
+        file = tmp_path / "keys.txt"
+        file.write_text(digest_of("old-key"))
+        running = start(f"keys={file}", "limits.requests_per_s=0", "poll_s=0.05")
+
+        def status(key):
+            return running.client.get("/v1/model", headers={"X-API-Key": key}).status_code
+
+        assert (status("old-key"), status("new-key")) == (200, 401)
+        with running.stream(additional_headers={"X-API-Key": "old-key"}) as stream:
+            file.write_text(digest_of("new-key"))
+            running.until(lambda: status("new-key") == 200)
+            assert status("old-key") == 401
+            stream.send("end")
+            assert "final" in stream.recv(), "what is under way ends in peace"
+
+        def complaints():
+            return [record.facts["why"] for record in caplog.records if record.msg == "keys refused"]
+
+        file.write_text("new-key")
+        running.until(complaints)
+        file.unlink()
+        running.until(lambda: len(complaints()) > 1)
+        assert status("new-key") == 200, "a mistake in the file locks nobody out"
+        damaged, gone = complaints()
+        assert "is no SHA-256 digest" in damaged
+        assert "cannot be read" in gone
+
     @pytest.mark.parametrize(
         ("content", "complaint"),
         [
@@ -272,7 +305,7 @@ class TestKeys:
     def test_a_file_of_something_else_is_refused(self, tmp_path, content, complaint):
         (tmp_path / "keys.txt").write_bytes(content)
         with pytest.raises(LabError, match=complaint) as refusal:
-            Keys.read(str(tmp_path / "keys.txt"))
+            Keys(str(tmp_path / "keys.txt"))
         assert "first-key" not in str(refusal.value), "a key is not told to anybody"
 
 

@@ -137,6 +137,24 @@ def test_one_that_sends_faster_than_it_is_heard_waits(start, speech, pcm):
     assert len(messages) == last["windows"]
 
 
+def test_one_that_takes_nothing_is_given_up(start, speech, pcm, caplog):
+    caplog.set_level("INFO", "deepfake_lab.serving")
+    running = start("hop_s=0.01", "limits.idle_s=0.5", "limits.requests_per_s=0")
+    (listening,) = (sock for server in running.server.servers for sock in server.sockets)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # which connections inherit
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        deaf.connect(("127.0.0.1", running.port))
+        with running.stream(sock=deaf, max_queue=1, close_timeout=0.1) as stream:
+            stream.send(pcm(speech(8.0)))
+            opened = running.numbers()["deepfake_lab_streams_open"]
+            running.until(lambda: not running.numbers()["deepfake_lab_streams_open"])
+            assert opened == 1
+    told = [record.facts for record in caplog.records if getattr(record, "facts", {}).get("method") == "WS"]
+    assert [facts["ended"] for facts in told] == ["gone"]
+    assert running.client.get("/healthz").status_code == 200
+
+
 def test_a_message_that_is_too_large_ends_it(service):
     with service.stream() as stream:
         stream.send(bytes((1 << 20) + 1))

@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,3 +222,11 @@ def test_the_champion_of_a_registry_answers(toy_run, settings, tmp_path, start, 
     registry.promote(record(changed(detector, offset=float(detector.calibration_offset) + 5)), "a good one")
     running.until(lambda: running.client.get("/v1/model").json()["version"] == "3")
     assert running.detect(content).json()["score"] == pytest.approx(score + 5, abs=1e-3)
+
+    whole = Path(database).read_bytes()
+    Path(database).write_bytes(b"no database" * 1_000)
+    running.until(lambda: running.numbers().get('deepfake_lab_reloads_total{result="unreachable"}'))
+    assert running.detect(content).status_code == 200, "a store that fails takes nothing away"
+    Path(database).write_bytes(whole)
+    registry.promote(record(changed(detector, offset=float(detector.calibration_offset) + 7)), "a better one")
+    running.until(lambda: running.client.get("/v1/model").json()["version"] == "4")
