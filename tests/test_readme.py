@@ -1,4 +1,4 @@
-"""What the README says works: its commands, its links, its make targets."""
+"""What the README and its further pages say works: commands, links, make targets."""
 
 import re
 import shlex
@@ -7,8 +7,9 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text()
-COMMANDS = re.findall(r"^python -m deepfake_lab\.(\w+) ?(.*)$", README, flags=re.MULTILINE)
+PAGES = {page: page.read_text() for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))}
+README = "\n".join(PAGES.values())
+COMMANDS = list(dict.fromkeys(re.findall(r"^python -m deepfake_lab\.(\w+) ?(.*)$", README, flags=re.MULTILINE)))
 
 
 def test_readme_has_commands():
@@ -37,8 +38,9 @@ def test_a_run_and_predict_as_the_readme_says(lab):
 
 
 def test_links_and_make_targets_exist():
-    for link in re.findall(r"\]\((?!https://)([^)#]+)\)", README):
-        assert (REPOSITORY / link).exists(), link
+    for page, text in PAGES.items():
+        for link in re.findall(r"(?:\]\(|src=\")(?!https://)([^)#\"]+)", text):
+            assert (page.parent / link).exists(), (page, link)
     targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make (\w+)", README, flags=re.MULTILINE)) - {"setup"} <= targets
     assert {"setup", "demo", "test", "ui", "lint", "clean"} <= targets
