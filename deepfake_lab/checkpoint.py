@@ -130,7 +130,10 @@ def load_detector(path: str | Path) -> Detector:
     config, state = content.get("detector"), content.get("state_dict")
     if not isinstance(config, dict) or not isinstance(state, dict):
         raise LabError(f"{path}: holds no detector. Name a checkpoint written by a run (best.ckpt, detector.ckpt).")
-    _check_config(config, path)
+    try:
+        _check_config(config, path)
+    except RecursionError as error:
+        raise LabError(f"{path}: its configuration is nested too deep. Do not use this file.") from error
     tensors = {
         str(name).removeprefix(_PREFIX): tensor for name, tensor in state.items() if str(name).startswith(_PREFIX)
     }
@@ -172,6 +175,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise LabError(f"{path}: no such checkpoint. Runs leave theirs in runs/*/detector.ckpt.")
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise zipfile.BadZipFile("it is compressed, as torch.save never does")  # a few kB may hold any number
             if (damaged := archive.testzip()) is not None:  # torch.load does not look at the checksums
                 raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         content = torch.load(path, map_location="cpu", weights_only=True)

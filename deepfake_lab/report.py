@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -40,6 +39,7 @@ def report(composed: DictConfig) -> None:
 
 def _report_run(config: dict[str, Any]) -> None:
     """Writes the report of a run anew, from its score tables."""
+    from deepfake_lab.data.notes import read_note
     from deepfake_lab.evaluation.pages.origin import Origin
     from deepfake_lab.evaluation.report import print_summary, read_notes, read_scores, read_segments, write_report
     from deepfake_lab.evaluation.segments import summarize_segments
@@ -47,7 +47,8 @@ def _report_run(config: dict[str, Any]) -> None:
     folder = _folder(_needed(config, "run"))
     table = read_scores(folder)
     decided = folder / "report" / "confusion_matrix.json"  # of a detector that another corpus's dev has decided on
-    threshold = json.loads(decided.read_text())["threshold"] if decided.is_file() else _dev_threshold(table)
+    threshold = read_note(decided, {"threshold": float}).get("threshold")
+    threshold = _dev_threshold(table) if threshold is None else threshold
     known = read_notes(folder)
     summary = _summary(table, threshold, config, control=known.control)
     summary = dataclasses.replace(summary, notes=known.notes, skipped=known.skipped)
@@ -166,8 +167,9 @@ def _report_promote(config: dict[str, Any]) -> None:
 
 def _run_id(name: str) -> str:
     """MLflow id of a run, given that or its folder."""
-    note = Path(name) / "run.json"
-    return str(json.loads(note.read_text())["mlflow_run_id"]) if note.is_file() else name
+    from deepfake_lab.data.notes import RUN_NOTE, read_note
+
+    return str(read_note(Path(name) / "run.json", RUN_NOTE).get("mlflow_run_id", name))
 
 
 def _print_comparisons(comparisons: list[Comparison], names: tuple[str, str], title: str) -> None:

@@ -85,6 +85,7 @@ def _tracked_run(
     callbacks: Sequence[pl.Callback],
 ) -> float:
     """The run proper, inside an MLflow run."""
+    from deepfake_lab.data.notes import RUN_NOTE, read_note
     from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
     from deepfake_lab.tracking import flatten, source_tags
@@ -92,7 +93,7 @@ def _tracked_run(
     run_dir = Path(config["run_dir"])
     run_dir.mkdir(parents=True, exist_ok=True)
     note = run_dir / "run.json"
-    known = json.loads(note.read_text()) if config["resume"] and note.is_file() else {}
+    known = read_note(note, RUN_NOTE) if config["resume"] else {}
     begun = known.get("mlflow_run_id")
     command = known.get("command") or shlex.join(
         ["python", "-m", "deepfake_lab.run", *HydraConfig.get().overrides.task]

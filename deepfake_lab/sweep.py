@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import multiprocessing
 import os
 import re
@@ -34,6 +33,7 @@ from deepfake_lab.config import (
     resolved,
     suggestion,
 )
+from deepfake_lab.data.notes import RUN_NOTE, read_note
 from deepfake_lab.run import run
 from deepfake_lab.types import LabError
 
@@ -232,10 +232,10 @@ def _annotate(
 ) -> None:
     """Writes into a trial's run which trial it was and what the study makes of it."""
     note = Path(trial.user_attrs.get("run_dir", "")) / "run.json"
-    if note.is_file():  # else it ended before its run began
+    if run_id := read_note(note, RUN_NOTE).get("mlflow_run_id"):  # else it ended before its run began
         objective = {"objective": trial.value} if trial.value is not None else {}
         tags = {"sweep.study": config["sweep"]["study"], "sweep.trial": str(trial.number)}
-        tracking.annotate(json.loads(note.read_text())["mlflow_run_id"], objective, tags, killed=killed)
+        tracking.annotate(run_id, objective, tags, killed=killed)
 
 
 def _work_side_by_side(config: Mapping[str, Any], overrides: list[str], deadline: float) -> None:

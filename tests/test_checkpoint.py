@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from deepfake_lab.checkpoint import build_detector, initialise, load_detector, read_checkpoint, save_detector
+from deepfake_lab.serving.census import Census
 from deepfake_lab.types import LabError
 
 MEL = {"_target_": "deepfake_lab.frontends.mel.Mel", "bins": 16}
@@ -215,6 +216,41 @@ class Bomb:
 
 
 class TestHostility:
+    def test_a_compressed_one_is_refused_before_it_is_unpacked(self, saved):
+        with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("archive/data.pkl", bytes(1 << 24))
+        assert saved.stat().st_size < 50_000
+        assert "it is compressed" in refusal(saved)
+
+    def test_tensors_that_claim_more_than_the_file_holds_are_refused(self, write):
+        endless = torch.zeros(1).expand(1 << 40)
+        assert "do not fit" in refusal(write(**{"head.weight": endless}))
+
+    @pytest.mark.parametrize("size", [1 << 40, 1 << 62, -1, 0, 1e300, float("nan")])
+    @pytest.mark.parametrize("key", ["hidden", "embedding_dim"])
+    def test_absurd_sizes_are_refused(self, write, key, size):
+        refusal(write(CONFIG | {"encoder": CRNN | {key: size}}))
+
+    def test_a_configuration_without_end_is_refused(self, write, monkeypatch):
+        deep = []
+        for _ in range(5_000):
+            deep = [deep]
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(50_000)  # of the one who writes it
+        try:
+            path = write(CONFIG | {"x": deep})
+        finally:
+            sys.setrecursionlimit(limit)
+        assert "nested too deep" in refusal(path)
+
+    @pytest.mark.parametrize("told", [5, "text", [1], {"score": [1]}, {"score": 5}, {1: 2}])
+    def test_a_strange_census_is_refused_where_it_is_used(self, saved, told):
+        detector = load_detector(saved)
+        detector.trained_on = told
+        save_detector(detector, saved)
+        with pytest.raises(LabError, match="census"):
+            Census(load_detector(saved).trained_on)
+
     @pytest.mark.parametrize("place", ["detector", "state_dict", "callbacks"])
     def test_nothing_is_unpickled_but_plain_data(self, tmp_path, place):
         content = {"detector": CONFIG, "state_dict": {}} | {place: Bomb(f"touch {tmp_path}/exploded")}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from deepfake_lab.data.files import whole
+from deepfake_lab.data.notes import RUN_NOTE, read_note
 from deepfake_lab.types import LabError
 
 PLAN = "benchmark.json"
@@ -87,7 +88,10 @@ class Outcome:
         """Outcome of the job whose folder this is; one that lacks what finished jobs leave has to go on."""
         if not (place / OUTCOME).is_file():
             return cls()
-        found = cls(**json.loads((place / OUTCOME).read_text()))
+        try:
+            found = cls(**json.loads((place / OUTCOME).read_text()))
+        except (ValueError, TypeError) as error:
+            raise LabError(f"{place / OUTCOME}: damaged ({error}). Delete it, and the job is done again.") from error
         left = (place / "report" / "metrics.json").is_file() and any(place.glob("report/scores/*/trials.parquet"))
         return found if left or found.state != "finished" else dataclasses.replace(found, state="running")
 
@@ -139,8 +143,11 @@ class Plan:
         """
         if not (folder / PLAN).is_file():
             raise LabError(f"{folder}: holds no {PLAN}. Name the folder of a benchmark: runs/benchmark/NAME.")
-        content = json.loads((folder / PLAN).read_text())
-        return cls(**{**content, "jobs": [Job(*job) for job in content["jobs"]]})
+        try:
+            content = json.loads((folder / PLAN).read_text())
+            return cls(**{**content, "jobs": [Job(*job) for job in content["jobs"]]})
+        except (ValueError, TypeError, KeyError) as error:
+            raise LabError(f"{folder / PLAN}: damaged ({error}). Begin the benchmark in another folder.") from error
 
     def going_on(self, folder: Path) -> Plan:
         """The plan as it continues the one in the folder, if there is one: with its settings and its parent run.
@@ -198,5 +205,4 @@ def _last_lines(place: Path, count: int = 12) -> str:
 
 def mlflow_run_id(place: Path) -> str | None:
     """MLflow run of a job, if it has come so far."""
-    note = place / "run.json"
-    return str(json.loads(note.read_text())["mlflow_run_id"]) if note.is_file() else None
+    return read_note(place / "run.json", RUN_NOTE).get("mlflow_run_id")

@@ -15,6 +15,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from deepfake_lab.config.schema import CONF, ModelTraining
+from deepfake_lab.config.stored import check_stored, read_stored
 from deepfake_lab.types import LabError
 
 _NO_CHOICE = ("_partial_", "_convert_", "_recursive_", "tracking", "run_dir", "resume")
@@ -62,7 +63,7 @@ def resumed(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Configuration of the interrupted run in `config.resume`, with plain `key=value` overrides on top.
 
     Raises:
-        LabError: the folder holds no run that can go on, or an override would make it another run.
+        LabError: the folder holds no run that can go on (see `check_stored`), or an override would make it another run.
     """
     run_dir = Path(config.resume)
     saved = run_dir / "config.yaml"
@@ -70,15 +71,18 @@ def resumed(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         raise LabError(
             f"resume={run_dir}: holds no config.yaml, so no run began there. Name the folder of a run: runs/..."
         )
-    merged = OmegaConf.load(saved)
+    said: dict[str, Any] = {}
     for override in overrides:
         key, _, value = override.partition("=")
         if key.startswith(("+", "~")) or (CONF / key).is_dir():
             raise LabError(
                 f"{override}: a resumed run keeps its groups. Change single keys (trainer.max_epochs=20) or begin anew."
             )
-        OmegaConf.update(merged, key, yaml.safe_load(value))
-    assert isinstance(merged, DictConfig)
+        said[key] = yaml.safe_load(value)
+    merged = read_stored(saved)
+    for key, value in said.items():
+        OmegaConf.update(merged, key, value)
+    check_stored(merged, saved, said)
     return merged
 
 

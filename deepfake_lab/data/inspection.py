@@ -173,7 +173,7 @@ def missing_files(root: Path, paths: Iterable[str]) -> set[str]:
 
 
 def _listing(folder: Path) -> set[str]:
-    return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+    return {entry.name for entry in os.scandir(folder)} if os.path.isdir(folder) else set()  # also of absurd names
 
 
 def _inspected(root: Path, paths: Sequence[str], depth: Depth, workers: int) -> Iterator[list[Inspection]]:

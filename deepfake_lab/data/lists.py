@@ -34,6 +34,11 @@ def read_list(
     if not path.is_file():
         raise LabError(f"{path}: no such file. Complete the download, or check data.root.")
     names = list(columns) if columns is not None else _fields(first_line(path), delimiter, quoting)
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8-sig")  # now: Arrow tells people of a strange line, and cannot if it is no text
+    except UnicodeDecodeError as error:
+        raise LabError(f"{path}: not text in UTF-8 ({error}). Download it again.") from error
     wrong: list[csv.InvalidRow] = []
 
     def refuse(row: csv.InvalidRow) -> str:
@@ -42,7 +47,7 @@ def read_list(
 
     try:
         return csv.read_csv(
-            path,
+            pa.BufferReader(content),
             csv.ReadOptions(column_names=names, skip_rows=0 if columns is not None else 1),
             csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoting else False, invalid_row_handler=refuse),
             csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.spans import SPANS_FORM, are_spans
+from deepfake_lab.data.tables import read_parquet
 from deepfake_lab.types import BONAFIDE, LABEL_NAMES, SPLITS, SPOOF, LabError, Split
 
 SCHEMA = pa.schema(
@@ -48,6 +49,7 @@ SCHEMA = pa.schema(
 NO_ATTACK = "bonafide"
 UNKNOWN = "-"
 _REBUILD = "Rebuild it: prepare with force=true."
+_STRANGE_PATH = r"^/|^$|(^|/)\.\.(/|$)|[\x00-\x1f\x7f]"
 _FINDINGS = b"deepfake_lab.findings"
 
 
@@ -92,7 +94,7 @@ class Listing:
             LabError: the file is not such a table, or its rows contradict each other.
         """
         try:
-            table = pq.read_table(path, memory_map=True, page_checksum_verification=True)
+            table = read_parquet(path)
             for name in cls.optional:
                 if name not in table.column_names:
                     table = table.append_column(name, pa.array([UNKNOWN] * len(table), pa.string()))
@@ -100,7 +102,7 @@ class Listing:
                 raise LabError(f"{path}: columns {table.schema.names}, expected {cls.schema.names}. {_REBUILD}")
             noted = json.loads((table.schema.metadata or {}).get(_FINDINGS, b"[]"))
             listing = cls(table.cast(cls.schema), root, str(path), tuple(Finding(*note) for note in noted))
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, ValueError, TypeError) as error:
             raise LabError(f"{path}: not a readable manifest ({error}). {_REBUILD}") from error
         listing.validate()
         return listing
@@ -143,6 +145,7 @@ class Listing:
         """
         for name in self.schema.names:
             self._refuse(pc.is_null(self.table[name]), f"no value for '{name}'")
+        check_paths(self.table["path"], self.source)
         self._refuse(
             pc.invert(pc.is_in(self.table["split"], pa.array(SPLITS))), f"split is not one of {', '.join(SPLITS)}"
         )
@@ -160,6 +163,21 @@ class Listing:
         if keys:
             such = ", ".join(map(str, keys[:3]))
             raise LabError(f"{self.source}: {why} in {len(keys)} rows, such as {such}. Mend the rows. {_REBUILD}")
+
+
+def check_paths(paths: pa.ChunkedArray, source: object) -> None:
+    """Checks that paths stay below the folder that they are relative to: a list must not open other files of a machine.
+
+    Raises:
+        LabError: one is absolute, climbs by "..", or has a character that ends or hides a name.
+    """
+    strange = pc.match_substring_regex(paths, _STRANGE_PATH)
+    if (row := pc.index(strange, True).as_py()) >= 0:
+        such = paths[row].as_py()
+        raise LabError(
+            f"{source}: the path {such!r:.200} leads out of the root or holds control characters. Mend the list, or "
+            "name a folder above all files: data.root=DIR."
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.download import Download, OnError
 from deepfake_lab.data.inspection import INSPECTED, Depth
-from deepfake_lab.data.manifest import SCHEMA, UNKNOWN, Finding, Manifest
+from deepfake_lab.data.manifest import SCHEMA, UNKNOWN, Finding, Manifest, check_paths
 from deepfake_lab.types import BONAFIDE, LABEL_NAMES, SPOOF, LabError
 
 PARSED = pa.schema([field for field in SCHEMA if field.name not in (*INSPECTED.names, "start") or field.name == "path"])
@@ -126,6 +126,7 @@ def check_names(names: Iterable[str], known: Sequence[str], key: str) -> None:
 def _check_rows(parsed: pa.Table, name: str) -> None:
     if not len(parsed):
         raise LabError(f"{name}: its lists hold no utterance. Look whether the download is complete.")
+    check_paths(parsed["path"], name)  # before any file is looked for
     keys = parsed.group_by("key").aggregate([([], "count_all")])
     twice = keys.filter(pc.greater(keys["count_all"], 1))["key"].to_pylist()
     if twice:

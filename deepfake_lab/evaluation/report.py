@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from deepfake_lab.data.notes import read_note
+from deepfake_lab.data.tables import read_parquet
 from deepfake_lab.evaluation.official import write_official
 from deepfake_lab.evaluation.pages.html import render
 from deepfake_lab.evaluation.pages.origin import Origin
@@ -75,9 +78,8 @@ def read_notes(folder: Path) -> Notes:
         folder: of a run, or of its report.
     """
     for file in (folder / "report" / "notes.json", folder / "notes.json"):
-        if file.is_file():
-            known = json.loads(file.read_text())
-            return Notes(tuple(known["notes"]), known["skipped"], known["control"])
+        if known := read_note(file, {"notes": list, "skipped": int, "control": bool}):
+            return Notes(tuple(map(str, known.get("notes", ()))), known.get("skipped", 0), known.get("control", False))
     return Notes()
 
 
@@ -104,7 +106,15 @@ def read_segments(folder: Path) -> pd.DataFrame | None:
         folder: of a run.
     """
     files = sorted((folder / "report" / "scores").glob("*/segments.parquet"))
-    return pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else None
+    return pd.concat(map(_segments, files), ignore_index=True) if files else None
+
+
+def _segments(file: Path) -> pd.DataFrame:
+    try:
+        table: pd.DataFrame = read_parquet(file).to_pandas()
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise LabError(f"{file}: not a readable table ({error}). Test the detector again.") from error
+    return table
 
 
 def print_summary(summary: Summary) -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import Manifest
+from deepfake_lab.data.tables import read_parquet
 from deepfake_lab.metrics.ranking import FloatArray
 from deepfake_lab.types import BONAFIDE, SPOOF, LabError
 
@@ -34,6 +35,10 @@ COLUMNS = (
     "corpus",
     "duration_s",
     "split",
+)
+_NUMBERS = ("score", "raw_score", "duration_s")
+_SCHEMA = pa.schema(
+    [(name, pa.float64() if name in _NUMBERS else pa.int8() if name == "label" else pa.string()) for name in COLUMNS]
 )
 TRIAL = ["corpus", "split", "key"]
 """Columns that name a trial of pooled tables."""
@@ -95,13 +100,18 @@ def read_table(path: Path) -> pd.DataFrame:
         LabError: the file cannot be read or is not a score table.
     """
     try:
-        table: pd.DataFrame = pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
+        found = read_parquet(path)
+        if tuple(found.column_names) != COLUMNS:
+            raise LabError(f"{path}: columns {', '.join(found.column_names)}; a score table has {', '.join(COLUMNS)}.")
+        table: pd.DataFrame = found.cast(_SCHEMA).to_pandas()
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise LabError(
             f"{path}: not a readable score table ({error}). Run the detector on the corpus again."
         ) from error
-    if tuple(table.columns) != COLUMNS:
-        raise LabError(f"{path}: columns {', '.join(table.columns)}; a score table has {', '.join(COLUMNS)}.")
+    if table.isna().any(axis=None) or not np.isfinite(table[list(_NUMBERS)]).all(axis=None):
+        raise LabError(f"{path}: values are missing, NaN or infinite. Run the detector on the corpus again.")
+    if not table["label"].isin([BONAFIDE, SPOOF]).all():
+        raise LabError(f"{path}: a label is neither {BONAFIDE} nor {SPOOF}. Run the detector on the corpus again.")
     return table
 
 

@@ -46,10 +46,8 @@ class Census:
 
     def __init__(self, counts: Mapping[str, list[int]] | None = None) -> None:
         given = counts or {name: [0] * (len(edges) - 1) for name, edges in self.EDGES.items()}
-        fits = given.keys() == self.EDGES.keys() and all(
-            len(given[name]) == len(edges) - 1 and min(given[name]) >= 0 for name, edges in self.EDGES.items()
-        )
-        if not fits:
+        fits = isinstance(given, Mapping) and given.keys() == self.EDGES.keys()
+        if not fits or not all(_are_counts(given[name], len(edges) - 1) for name, edges in self.EDGES.items()):
             raise LabError("The checkpoint's census of its training data is another version's: train it again.")
         self.counts = {name: np.array(given[name], np.int64) for name in self.EDGES}
 
@@ -78,6 +76,15 @@ class Census:
         in credit scoring, where it is from: below 0.1 nothing happened, above 0.25 much.
         """
         return {name: _stability(self.counts[name], later.counts[name]) for name in self.EDGES}
+
+
+def _are_counts(given: object, number: int) -> bool:
+    """Whether something out of a file is so many counts."""
+    return (
+        isinstance(given, list)
+        and len(given) == number
+        and all(type(count) is int and 0 <= count < 1 << 53 for count in given)
+    )
 
 
 class KeptCensus:

@@ -20,7 +20,7 @@ import soundfile
 import soxr
 from av.container import InputContainer
 
-from deepfake_lab.audio import MAX_AMPLITUDE, AudioError, Wave
+from deepfake_lab.audio import FORMATS, LEAST_RATE, MAX_AMPLITUDE, MOST_RATE, AudioError, Wave
 from deepfake_lab.types import SAMPLE_RATE
 
 _BLOCK = 1 << 18  # numbers of a block, whatever the number of channels
@@ -28,13 +28,8 @@ _BUFFER = 1 << 12  # bytes that FFmpeg asks a pipe for at once: what it waits fo
 _UNKNOWN = 1 << 40  # a header that does not state the length gives a larger one: see `deepfake_lab.audio`
 _NOT_FOR_LIBSNDFILE = (soundfile.LibsndfileError, TypeError, UnicodeEncodeError)
 _HEADLESS = {".g722": "g722"}  # formats without a header, by ending
-_LEAST_RATE, _MOST_RATE = 1_000, 1_000_000  # Hz; beyond these a header lies, and a second may be any number of samples
-_FORMATS = (
-    "wav,w64,flac,ogg,mp3,aac,ac3,eac3,aiff,au,caf,amr,amrnb,amrwb,g722,gsm,mov,matroska,webm,avi,flv,asf,mpeg,mpegts,"
-    "3gp,s16le,wv,ape,tta,dts,rm"
-)
-_CLOSED = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
-"""Of bytes that anybody may have sent: no playlist, whose entries would be files and addresses of this machine."""
+_CLOSED = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+"""For bytes that anybody may have sent; a file on disk needs a protocol."""
 
 
 class TooLongError(AudioError):
@@ -98,7 +93,7 @@ class Recording:
         heard = 0
         for wave, rate in self._decoded():
             self.check()
-            if not _LEAST_RATE <= rate <= _MOST_RATE:
+            if not LEAST_RATE <= rate <= MOST_RATE:
                 raise AudioError(f"{self.name}: a rate of {rate} Hz. Export the file again, at 16000 Hz or so.")
             if not np.isfinite(wave).all() or np.abs(wave).max(initial=0) >= MAX_AMPLITUDE:
                 bad = int(np.flatnonzero(~(np.abs(wave) < MAX_AMPLITUDE))[0])
@@ -182,7 +177,7 @@ class Recording:
             raise AudioError(f"{self.name}: cannot be decoded ({error}). Replace the file or remove it.") from error
 
     def _container(self) -> InputContainer:
-        options = {} if isinstance(self.source, Path) else dict(_CLOSED)
+        options = _CLOSED | ({"protocol_whitelist": "file"} if isinstance(self.source, Path) else {})
         if self.raw is None:
             source = _Bytes(self.source, self.check) if isinstance(self.source, bytes) else self._opened()
             headless = _HEADLESS.get(Path(self.name).suffix.lower())

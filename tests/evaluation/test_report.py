@@ -69,10 +69,31 @@ def test_an_origin_knows_what_the_folder_holds(tmp_path):
     assert Origin.of_run(tmp_path) == Origin(tmp_path.name)
     (tmp_path / "run.json").write_text(json.dumps({"mlflow_run_id": "4eaf", "command": "python -m deepfake_lab.run"}))
     (tmp_path / "config.yaml").write_text("seed: 0")
-    (tmp_path / "curves.csv").write_text("epoch,kept\n1,False\n2,True\n")
+    (tmp_path / "curves.csv").write_text(
+        "epoch,train/loss,dev/loss,dev/eer,kept\n1,0.7,0.7,0.5,False\n2,0.6,0.7,0.4,True\n"
+    )
     origin = Origin.of_run(tmp_path)
     assert (origin.run_id, origin.command, origin.config) == ("4eaf", "python -m deepfake_lab.run", "seed: 0")
     assert origin.curves["epoch"][origin.curves["kept"]].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", "[1, 2]"),
+        ("run.json", '{"command": 5}'),
+        ("run.json", "[" * 100_000),
+        ("run.json", "\x00"),
+        ("curves.csv", ""),
+        ("curves.csv", "epoch,kept\n1,False\n"),
+        ("curves.csv", "epoch,train/loss,dev/loss,dev/eer,kept\n1,a,b,c,d\n"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_damaged_file_of_an_origin_is_named(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(LabError, match=f"/{name}: "):
+        Origin.of_run(tmp_path)
 
 
 def test_a_folder_without_scores_is_refused(tmp_path):

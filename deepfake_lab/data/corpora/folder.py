@@ -9,7 +9,6 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from deepfake_lab.audio import AUDIO_SUFFIXES
 from deepfake_lab.data.download import OnError
@@ -18,6 +17,7 @@ from deepfake_lab.data.lists import read_list, translate
 from deepfake_lab.data.manifest import NO_ATTACK, UNKNOWN, Finding
 from deepfake_lab.data.release import PARSED, Parsed, Release, table_of
 from deepfake_lab.data.splits import SHARES, deal
+from deepfake_lab.data.tables import read_parquet
 from deepfake_lab.types import BONAFIDE, LABEL_NAMES, SPLITS, SPOOF, LabError, Split
 
 LABELS: Final = {
@@ -241,10 +241,9 @@ def _read(path: Path, root: Path) -> pa.Table:
 def _parquet(path: Path) -> pa.Table:
     """The known columns of a parquet file as text."""
     try:
-        names = [name for name in ("path", "label", *OPTIONAL) if name in pq.read_schema(path).names]
-        table = pq.read_table(path, columns=names)
-        return pa.table({name: pc.fill_null(table[name].cast(pa.string()), "") for name in names})
-    except (OSError, pa.ArrowException) as error:
+        table = read_parquet(path, ("path", "label", *OPTIONAL))
+        return pa.table({name: pc.fill_null(table[name].cast(pa.string()), "") for name in table.column_names})
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise LabError(f"{path}: not a readable table ({error}). Write it again, or as CSV.") from error
 
 
@@ -259,7 +258,7 @@ def _below(paths: pa.ChunkedArray, manifest: Path, root: Path) -> pa.ChunkedArra
         whole = (os.path.relpath(path, base) if path.startswith("/") else path for path in paths.to_pylist())
         paths = pa.chunked_array([pa.array(whole, pa.string())])
     first = paths[0].as_py() if len(paths) else ""
-    if not (base / first).exists() and (manifest.parent / first).exists():
+    if not os.path.exists(base / first) and os.path.exists(manifest.parent / first):
         raise LabError(
             f"{manifest}: its files, such as {first}, are not below data.root={root} but beside the table: "
             f"data.root={manifest.parent}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import IO, Final
 
 from deepfake_lab.audio import AUDIO_SUFFIXES
 from deepfake_lab.data.corpora.openprompts_voices import Voice
@@ -19,6 +20,9 @@ ALTERNATIVES: Final = (
     "Fetch them on a machine that has apt ('apt-get download {packages}') and pass the folder as "
     "data.packages_dir=DIR, or use another corpus: data=folder for recordings of your own, data=ljspeech."
 )
+
+MOST_BYTES: Final = 1 << 28
+"""Of a package unpacked; such packages have about 16 MB."""
 
 
 def find_prompts(cache: Path, packages_dir: Path | None, voices: Sequence[Voice]) -> dict[str, Path]:
@@ -78,19 +82,35 @@ def _unpacked(deb: Path, cache: Path, inside: str) -> Path:
     try:
         with (
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as unpacker,
-            tarfile.open(fileobj=unpacker.stdout, mode="r|") as tar,
+            tarfile.open(fileobj=_Bounded(unpacker.stdout), mode="r|") as tar,
         ):
             _extract_files(tar, partial, inside)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OSError) as error:
         raise LabError(f"{deb}: not a readable Debian package ({error}). Download it again.") from error
     return partial.replace(target)
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that is given up where it goes on for too long: a few kB can unpack to any number of bytes."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        assert stream is not None  # a pipe
+        self._stream = stream
+        self._left = MOST_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = self._stream.read(-1 if size is None else size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+        return content
 
 
 def _extract_files(tar: tarfile.TarFile, target: Path, inside: str) -> None:
     """Writes plain files of an archive, none of them outside `target`: no links, no absolute paths, no ".."."""
     for member in tar:
         name = PurePosixPath(member.name)
-        if not member.isfile() or name.is_absolute() or ".." in name.parts:
+        if not member.isfile() or member.issparse() or name.is_absolute() or ".." in name.parts:
             continue
         sound = name.suffix in AUDIO_SUFFIXES and fnmatchcase(str(name), f"{inside}/*")
         path = target / name

@@ -289,12 +289,15 @@ class TestPlaces:
     def test_whole_paths_and_dots(self, recordings, tmp_path):
         (tmp_path / "tables").mkdir()
         rows = changed(0, "path", str(recordings / "a b" / "0.wav"))
-        rows[1][0] = os.path.relpath(recordings / "a b" / "1.wav", tmp_path / "tables")
-        rows[2][0] = f"./{os.path.relpath(recordings, tmp_path / 'tables')}/a b/2.wav"
-        manifest = Folder(
-            None, tmp_path / "work", manifest=table(tmp_path / "tables" / "mine.csv", rows[:3]), shares={"test": 1}
-        ).prepare()
+        rows[2][0] = "./a b/2.wav"
+        own = table(tmp_path / "tables" / "mine.csv", rows[:3])
+        manifest = Folder(recordings, tmp_path / "work", manifest=own, shares={"test": 1}).prepare()
         guards.check_files(manifest)
+        with pytest.raises(LabError, match=r"leads out of the root.*data\.root=DIR"):
+            Folder(None, tmp_path / "work", manifest=own, shares={"test": 1}).prepare()
+        rows[0][0] = f"a b/../../{recordings.name}/a b/0.wav"
+        with pytest.raises(LabError, match="leads out of the root"):
+            Folder(recordings, tmp_path / "work", manifest=table(own, rows[:3]), shares={"test": 1}).prepare()
         expected = Folder(recordings, tmp_path / "work", manifest=table(tmp_path / "mine.csv"))
         assert manifest.table["audio_hash"].to_pylist() == expected.prepare().table["audio_hash"].to_pylist()[:3]
 

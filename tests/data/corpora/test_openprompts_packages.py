@@ -10,6 +10,7 @@ import make_openprompts
 import pytest
 from make_openprompts import LANGUAGES, espeak_only
 
+from deepfake_lab.data.corpora import openprompts_packages
 from deepfake_lab.data.corpora.openprompts_packages import find_prompts
 from deepfake_lab.data.corpora.openprompts_voices import TELEPHONE_VOICES
 from deepfake_lab.types import LabError
@@ -80,12 +81,48 @@ def test_a_package_writes_nothing_outside_its_folder(tmp_path):
     assert [path.name for path in tmp_path.rglob("*.g722")] == ["vm-deleted.g722"]
 
 
-def write_deb(path, members):
+@pytest.mark.parametrize("place", ["a prompt", "a file that nobody wants", "a name"])
+def test_a_package_that_unpacks_to_too_much_is_given_up(tmp_path, monkeypatch, place):
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not installed")
+    monkeypatch.setattr(openprompts_packages, "MOST_BYTES", 1 << 22)
+    inside = "./usr/share/asterisk/sounds/en_US_f_Allison/vm-deleted.g722"
+    member = tarfile.TarInfo("./usr/other" if place == "a file that nobody wants" else inside)
+    if place == "a name":
+        member.pax_headers = {"comment": "0" * (1 << 23)}
+    else:
+        member.size = 1 << 23
+    deb = tmp_path / "asterisk-core-sounds-en-g722_1_all.deb"
+    write_deb(deb, [member], io.BytesIO(bytes(member.size)))
+    assert deb.stat().st_size < 50_000
+    with pytest.raises(LabError, match=r"en-g722_1_all\.deb: not a readable.*unpacks to more than"):
+        find_prompts(tmp_path / "cache", tmp_path, TELEPHONE_VOICES)
+    assert not list(tmp_path.rglob("*.g722"))
+    assert not (tmp_path / "cache" / deb.stem).exists()
+
+
+def test_nothing_but_plain_files_comes_out_of_a_package(tmp_path):
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not installed")
+    members = []
+    sounds = "./usr/share/asterisk/sounds/en_US_f_Allison"
+    for number, kind in enumerate((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)):
+        member = tarfile.TarInfo(f"{sounds}/{number}.g722")
+        member.type, member.linkname = kind, "/etc/passwd"
+        members.append(member)
+    members += [tarfile.TarInfo(f"{sounds}/{name}.g722") for name in ("a", "a.g722/b")]  # the second has no place
+    write_deb(tmp_path / "asterisk-core-sounds-en-g722_1_all.deb", members)
+    with pytest.raises(LabError, match=r"en-g722_1_all\.deb: not a readable"):
+        find_prompts(tmp_path / "cache", tmp_path, TELEPHONE_VOICES)
+    assert [path.name for path in tmp_path.rglob("*.g722")] == ["a.g722"]
+
+
+def write_deb(path, members, content=None):
     """A Debian package by hand: an `ar` archive of three parts."""
     data, empty = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as tar:
         for member in members:
-            tar.addfile(member)
+            tar.addfile(member, content)
     tarfile.open(fileobj=empty, mode="w:gz").close()
     parts = {"debian-binary": b"2.0\n", "control.tar.gz": empty.getvalue(), "data.tar.gz": data.getvalue()}
     archive = b"!<arch>\n"
