@@ -338,6 +338,23 @@ def _cards(models: list[str]) -> Iterator[tuple[str, str, ModelCard]]:
         yield model, frontend, card_of(build_detector(config))
 
 
+def _report_outbox(config: dict[str, Any]) -> None:
+    """Sends what a run has to record, and could not while MLflow was away."""
+    from deepfake_lab.tracking import OUTBOX, Tracking
+
+    folder = _folder(_needed(config, "run"))
+    note, outbox = folder / "run.json", folder / OUTBOX
+    if not outbox.is_file():
+        print(f"{outbox}: does not exist, so MLflow has it all")
+        return
+    if not note.is_file():
+        raise LabError(f"{note}: no such file, so the run is not known to MLflow. Name the folder of a run: runs/NAME.")
+    about = json.loads(note.read_text())
+    if waiting := Tracking(about["tracking_uri"]).deliver(about["mlflow_run_id"], outbox):
+        raise LabError(f"{outbox}: {waiting} records wait still: {about['tracking_uri']} is away. Try again later.")
+    print(f"{outbox}: sent to {about['tracking_uri']}, run {about['mlflow_run_id']}")
+
+
 WHAT: dict[str, Callable[[dict[str, Any]], None]] = {
     "run": _report_run,
     "compare": _report_compare,
@@ -347,6 +364,7 @@ WHAT: dict[str, Callable[[dict[str, Any]], None]] = {
     "promote": _report_promote,
     "scores": _report_scores,
     "models": _report_models,
+    "outbox": _report_outbox,
 }
 """The reports that there are."""
 

@@ -5,30 +5,51 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import os
 import shlex
+import shutil
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from deepfake_lab.config import PARENT_RUN_VARIABLE, ModelTraining, build, chosen, launch, resolved, resumed
+from deepfake_lab.tasks.processes import leads, together, wanted
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
+    from torch import Tensor
 
     from deepfake_lab.data.module import CorpusDataModule
     from deepfake_lab.evaluation.summary import Summary
     from deepfake_lab.models.detector import Detector
     from deepfake_lab.tasks.detection import DetectionTask
     from deepfake_lab.tracking import Run, Tracking
+    from deepfake_lab.types import Split
 
 CONTROL = "shuffled_labels"
+SCORES = "scores"
+"""Folder, in the run's, of scores that are kept until the report is written."""
+
+
+class Job(NamedTuple):
+    """A run as plain values, which any process can be told.
+
+    Attributes:
+        config: the resolved configuration.
+        parameters: what of it somebody chose.
+        command: that began it.
+    """
+
+    config: dict[str, Any]
+    parameters: dict[str, Any]
+    command: str
 
 
 def run(composed: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
@@ -37,21 +58,56 @@ def run(composed: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
     Raises:
         LabError: the configuration, the tracking store or the corpus is of no use; nothing has been trained then.
     """
+    overrides = HydraConfig.get().overrides.task
     if composed.resume is not None:
-        composed = resumed(composed, HydraConfig.get().overrides.task)
+        composed = resumed(composed, overrides)
     config = resolved(composed)
     _check_stages(config)
+    job = Job(config, chosen(composed), shlex.join(["python", "-m", "deepfake_lab.run", *overrides]))
+    _quieten()
+    count = wanted(config["trainer"], lambda: build(config["trainer"], logger=False))
+    return work(job, callbacks) if count == 1 else _shared(job, count, callbacks)
 
+
+def _shared(job: Job, count: int, callbacks: Sequence[pl.Callback]) -> float:
+    """The run in processes of its own on this machine. Whatever becomes of them, its MLflow run ends."""
+    from deepfake_lab.data.notes import RUN_NOTE, read_note
+
+    if callbacks:
+        raise LabError("A sweep watches every epoch in its own process: leave trainer at one device; sweep.jobs=4.")
+    build(job.config["data"]).prepare()  # once, before all ask for it
+    try:
+        return together(work, count, job)
+    except BaseException:
+        if run_id := read_note(Path(job.config["run_dir"], "run.json"), RUN_NOTE).get("mlflow_run_id"):
+            build(job.config["tracking"]).end_abandoned(run_id)
+        raise
+
+
+def work(job: Job, callbacks: Sequence[pl.Callback] = ()) -> float:
+    """The run, in one of the processes that do it together, or in the only one."""
+    config = job.config
     _quieten()
     import pytorch_lightning as pl
 
     tracking: Tracking = build(config["tracking"])
-    tracking.connect()  # now, not after an hour of training
+    if leads():
+        tracking.connect()  # now, not after an hour of training
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     datamodule: CorpusDataModule = build(config["loader"], corpus=build(config["data"]))
     datamodule.setup()
-    parameters = chosen(composed)
-    return _tracked_run(config, parameters, tracking, datamodule, callbacks)
+    return _tracked_run(job, tracking, datamodule, callbacks) if leads() else _follow(config, datamodule)
+
+
+def _follow(config: dict[str, Any], datamodule: CorpusDataModule) -> float:
+    """What all processes but the first do: the work that is done together, and no records."""
+    task = _build_task(config, datamodule)
+    trainer = _build_trainer(config, False, ())
+    if "fit" in config["stages"]:
+        _fit(config, trainer, task, datamodule)
+    if "test" in config["stages"]:
+        _score(config, trainer, task, datamodule)
+    return math.nan
 
 
 def _quieten() -> None:
@@ -59,7 +115,10 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")  # a resumed run
     warnings.filterwarnings("ignore", message="Found .* in eval mode at the start of training")  # frozen on purpose
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # devices found, advertisement
+    # every process knows the metrics of all trials: they have been gathered
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log.*sync_dist=True")
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.distributed"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # devices found, processes begun, advertisement
 
 
 def _check_stages(config: dict[str, Any]) -> None:
@@ -77,56 +136,57 @@ def _check_stages(config: dict[str, Any]) -> None:
         raise LabError("model.init= is where training starts. stages=[test] evaluates what checkpoint= names.")
 
 
-def _tracked_run(
-    config: dict[str, Any],
-    parameters: dict[str, Any],
-    tracking: Tracking,
-    datamodule: CorpusDataModule,
-    callbacks: Sequence[pl.Callback],
-) -> float:
+def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, callbacks: Sequence[pl.Callback]) -> float:
     """The run proper, inside an MLflow run."""
     from deepfake_lab.data.notes import RUN_NOTE, read_note
     from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
-    from deepfake_lab.tracking import flatten, source_tags
+    from deepfake_lab.tracking import OUTBOX, flatten, source_tags
 
+    config = job.config
     run_dir = Path(config["run_dir"])
     run_dir.mkdir(parents=True, exist_ok=True)
     note = run_dir / "run.json"
-    known = read_note(note, RUN_NOTE) if config["resume"] else {}
+    requeued = int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0  # the same job in the same folder, once more
+    known = read_note(note, RUN_NOTE) if config["resume"] or requeued else {}
     begun = known.get("mlflow_run_id")
-    command = known.get("command") or shlex.join(
-        ["python", "-m", "deepfake_lab.run", *HydraConfig.get().overrides.task]
-    )
     tags = source_tags() | {**config["choices"], "seed": str(config["seed"]), "corpus": datamodule.corpus.name}
-    with tracking.run(run_dir.name, tags=tags, run_id=begun, parent=os.environ.get(PARENT_RUN_VARIABLE)) as tracked:
-        about = {"mlflow_run_id": tracked.id, "tracking_uri": tracking.uri, "command": command}
+    parent, outbox = os.environ.get(PARENT_RUN_VARIABLE), run_dir / OUTBOX
+    with tracking.run(run_dir.name, tags=tags, run_id=begun, parent=parent, outbox=outbox) as tracked:
+        about = {
+            "mlflow_run_id": tracked.id,
+            "tracking_uri": tracking.uri,
+            "command": known.get("command") or job.command,
+        }
         note.write_text(json.dumps(about))
         (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
-        tracked.log_config(config, flatten(parameters) | config["choices"])
+        tracked.log_config(config, flatten(job.parameters) | config["choices"])
         tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
-        task = _build_task(config)
-        datamodule.trim = task.detector.treatment.trim
+        task = _build_task(config, datamodule)
         tracked.log_metrics(card_of(task.detector).metrics())
-        if config["embedding_cache"]:
-            task.detector.cache_embeddings(Path(config["embedding_cache"]))
-        trainer = _build_trainer(config, tracked, callbacks)
+        trainer = _build_trainer(config, tracked.logger, callbacks)
         if "fit" in config["stages"]:
             _fit(config, trainer, task, datamodule)
             kept = _kept_metric(trainer, config["metric"])
         if "test" not in config["stages"]:
             _record_detector(run_dir, trainer, datamodule, tracked)
-            return kept
-        summary = _evaluate(config, trainer, task, datamodule, tracked)
-    print_summary(summary)
-    print(f"MLflow run {tracked.id} ({run_dir.name}); compare runs: {tracking.ui_hint}")
-    if "fit" in config["stages"]:
+            summary = None
+        else:
+            summary = _evaluate(config, trainer, task, datamodule, tracked)
+    if summary is not None:
+        print_summary(summary)
+    if waiting := len(tracked.outbox):
+        print(f"MLflow is away: {waiting} records of run {tracked.id} wait in {outbox}. Send them when it is back:")
+        print(f"python -m deepfake_lab.report what=outbox run={run_dir}")
+    elif summary is not None:
+        print(f"MLflow run {tracked.id} ({run_dir.name}); compare runs: {tracking.ui_hint}")
+    if summary is None or "fit" in config["stages"]:
         return kept
     metrics = summary.metrics()
     return metrics.get(config["metric"], metrics["test/eer"])  # there is no dev in a corpus for evaluation alone
 
 
-def _build_task(config: dict[str, Any]) -> DetectionTask:
+def _build_task(config: dict[str, Any], datamodule: CorpusDataModule) -> DetectionTask:
     from deepfake_lab.checkpoint import load_detector
 
     training = ModelTraining.of(config["model"])
@@ -140,6 +200,9 @@ def _build_task(config: dict[str, Any]) -> DetectionTask:
     task: DetectionTask = build(config["task"], detector=detector, loss=build(config["loss"]), optimizer=optimizer)
     if training.domain is not None:
         task.hide_domain(training.domain, training.domain_weight)
+    datamodule.trim = detector.treatment.trim
+    if config["embedding_cache"]:
+        detector.cache_embeddings(Path(config["embedding_cache"]))
     return task
 
 
@@ -153,16 +216,20 @@ def _new_detector(config: dict[str, Any], training: ModelTraining) -> Detector:
         raise LabError("An ensemble's members are not trained: leave out model.init, freeze, learning_rates, domain.")
     if not _last_checkpoint(config).is_file():
         if training.init:
-            print(initialise(detector, training.init))
+            told = initialise(detector, training.init)
+            if leads():
+                print(told)
         else:
             detector.load_pretrained()
     detector.fine_tune(training.freeze, training.learning_rates)
     return detector
 
 
-def _build_trainer(config: dict[str, Any], tracked: Run, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+def _build_trainer(
+    config: dict[str, Any], logger: pl.loggers.Logger | Literal[False], callbacks: Sequence[pl.Callback]
+) -> pl.Trainer:
     configured = [build(callback) for callback in config["callbacks"].values() if callback]
-    trainer: pl.Trainer = build(config["trainer"], callbacks=[*configured, *callbacks], logger=tracked.logger)
+    trainer: pl.Trainer = build(config["trainer"], callbacks=[*configured, *callbacks], logger=logger)
     return trainer
 
 
@@ -186,7 +253,8 @@ def _fit(config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datam
 
     if isinstance(task.detector, Ensemble):
         task.detector.to(trainer.strategy.root_device)
-        fit_ensemble(task.detector, datamodule.val_dataloader())
+        if leads():  # the others get the weights as they validate together
+            fit_ensemble(task.detector, datamodule.loader("dev"))
         trainer.validate(task, datamodule=datamodule, verbose=False)  # which calibrates it
     else:
         last = _last_checkpoint(config)
@@ -195,6 +263,8 @@ def _fit(config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datam
         if best:  # without a checkpoint callback the last epoch has to do
             task.detector.load_state_dict(load_detector(best).state_dict())
     task.detector.eval()
+    if not leads():
+        return
     task.detector.trained_on = take_census(task.detector, datamodule.split("train"), datamodule.split("dev")).plain()
     save_detector(task.detector, Path(config["run_dir"]) / "detector.ckpt")
 
@@ -206,6 +276,28 @@ def _record_detector(run_dir: Path, trainer: pl.Trainer, datamodule: CorpusDataM
         tracked.log_file(file)
         corpus = datamodule.corpus
         tracked.log_detector(file, trainer.current_epoch, None if corpus.shuffle_labels else corpus.name)
+
+
+def _score(
+    config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datamodule: CorpusDataModule
+) -> dict[Split, tuple[Tensor, Tensor, Tensor]]:
+    """Scores dev and test, but for what an interrupted run has kept; see `DetectionTask.scored`."""
+    from deepfake_lab.evaluation.kept import KeptScores, digest
+
+    heard = {"precision": config["trainer"]["precision"], "trim": datamodule.trim}
+    heard |= {key: config["loader"][key] for key in ("window_s", "eval_crop", "padding")}
+    for name in datamodule.evaluated:
+        split = datamodule.split(name)
+        folder = Path(config["run_dir"]) / SCORES / f"{name}-{digest(task.detector, split, heard)[:16]}"
+        place = {"rank": trainer.global_rank, "world": trainer.world_size}
+        kept = KeptScores(folder, len(split), config["scores_every"], **place)
+        task.keep(name, kept)
+        datamodule.remaining[name] = kept.rows
+    if "dev" in datamodule.evaluated:
+        trainer.validate(task, datamodule=datamodule, verbose=False)
+    trainer.test(task, datamodule=datamodule, verbose=False)
+    datamodule.remaining.clear()
+    return {name: task.scored(name) for name in datamodule.evaluated}
 
 
 def _evaluate(
@@ -222,10 +314,8 @@ def _evaluate(
     from deepfake_lab.evaluation.segments import segment_table, summarize_segments
     from deepfake_lab.evaluation.summary import summarize
 
-    if "dev" in datamodule.evaluated:
-        trainer.validate(task, datamodule=datamodule, verbose=False)
-    trainer.test(task, datamodule=datamodule, verbose=False)
-    table = pd.concat([score_table(datamodule.split(name), *task.scored(name)) for name in datamodule.evaluated])
+    scored = _score(config, trainer, task, datamodule)
+    table = pd.concat([score_table(datamodule.split(name), *scores) for name, scores in scored.items()])
     control = datamodule.corpus.shuffle_labels
     summary = summarize(table, float(task.detector.eer_threshold), control=control)
     reasons = []
@@ -253,6 +343,7 @@ def _evaluate(
     numbers = {f"data/{code}": float(number) for code, number in counted.items() if number}
     tracked.log_results(summary.metrics() | numbers, step=trainer.current_epoch, description=summary.to_markdown())
     tracked.log_folder(run_dir / "report", "report")
+    shutil.rmtree(run_dir / SCORES, ignore_errors=True)  # the report's tables have them now
     return summary
 
 

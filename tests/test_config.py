@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from datetime import datetime
 
 import hydra
 import pytest
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 
 from deepfake_lab import config
 from deepfake_lab.checkpoint import build_detector
+from deepfake_lab.config.moment import moment
 from deepfake_lab.types import LabError
 
 COMMANDS = sorted(path.stem for path in config.CONF.glob("*.yaml"))
@@ -209,3 +211,19 @@ def test_parameters_are_what_somebody_chose(compose):
     assert set(chosen["loader"]) == set(composed.loader) - {"stages", "seed", "augment"}
     assert not set(chosen) & {"tracking", "run_dir", "resume", "choices"}
     assert "_partial_" not in chosen["optim"]
+
+
+def test_processes_of_one_job_name_one_folder(monkeypatch):
+    form = "%Y"
+    for name in ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert moment(form) == datetime.now().strftime(form)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1f2e")
+    assert moment(form) == "1f2e"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with pytest.raises(LabError, match=r"torchrun has not named its job: add --standalone, or --rdzv-id=NAME"):
+        moment(form)
+    for name, value in {"NTASKS": "8", "JOB_ID": "77", "STEP_ID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert moment(form) == "slurm77.0"

@@ -10,6 +10,7 @@ from typing import Any, Final
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from deepfake_lab.config.moment import moment
 from deepfake_lab.serving.limits import Limits
 from deepfake_lab.types import Domain
 
@@ -67,6 +68,7 @@ class RunConfig:
     checkpoint: str | None = None
     resume: str | None = None
     embedding_cache: str | None = None
+    scores_every: int = 4096
     run_dir: str = MISSING
     choices: dict[str, str] = MISSING
 
@@ -328,4 +330,5 @@ for _name, _schema in (
     ("benchmark", BenchmarkConfig),
 ):
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
+OmegaConf.register_new_resolver("moment", moment, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)

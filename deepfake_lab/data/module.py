@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from deepfake_lab.audio import Padding
@@ -20,7 +21,16 @@ from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.dataset import Augment, Crop, Trial, UtteranceDataset
 from deepfake_lab.data.manifest import Finding, Manifest
 from deepfake_lab.data.noise import NoiseCollection, with_trials
-from deepfake_lab.data.sampling import Balance, EpochSampler, PairSampler, copies_of, draw_shares
+from deepfake_lab.data.sampling import (
+    Balance,
+    EpochSampler,
+    PairSampler,
+    RowSampler,
+    SharedSampler,
+    copies_of,
+    draw_shares,
+    rows_of,
+)
 from deepfake_lab.types import SPLITS, SPOOF, Batch, Domain, LabError, Split
 
 
@@ -38,7 +48,7 @@ class CorpusDataModule(pl.LightningDataModule):
         trim: leave out the quiet edges of utterances; a trained detector knows whether it wants that.
         cache: folder for decoded copies of the utterances; None reads the files themselves.
         augment: what is done to the windows of training, in this order, by any name.
-        batch_size: utterances a batch.
+        batch_size: utterances a batch, of all processes together that train a detector.
         num_workers: reading processes; null takes one less than there are cores, at most 8.
         seed: of order, crops, augmentations and of the permutation of `corpus.shuffle_labels`.
 
@@ -77,6 +87,8 @@ class CorpusDataModule(pl.LightningDataModule):
         self.num_workers = min((os.cpu_count() or 1) - 1, 8) if num_workers is None else num_workers
         self.seed = seed
         self.findings: list[Finding] = []
+        self.remaining: dict[Split, npt.NDArray[np.int64]] = {}
+        """Rows that are left for this process to evaluate; its share of a split that is not named."""
         self._splits: dict[Split, Manifest] = {}
 
     def prepare_data(self) -> None:
@@ -141,19 +153,36 @@ class CorpusDataModule(pl.LightningDataModule):
         return np.asarray(values.indices.to_numpy(), dtype=np.int64)
 
     def train_dataloader(self) -> DataLoader[Trial]:
-        """Shuffled random crops of the train split."""
-        return self.loader("train")
+        """Shuffled random crops of the train split: this process's part of each batch."""
+        return self._loader("train", *self._place)
 
     def val_dataloader(self) -> DataLoader[Trial]:
-        """First windows of the dev split."""
-        return self.loader("dev")
+        """First windows of the dev split: those of this process."""
+        return self._loader("dev", *self._place)
 
     def test_dataloader(self) -> DataLoader[Trial]:
-        """First windows of the test split."""
-        return self.loader("test")
+        """First windows of the test split: those of this process."""
+        return self._loader("test", *self._place)
 
     def loader(self, name: Split) -> DataLoader[Trial]:
-        """Batches of a split, as training or evaluation hears it."""
+        """Batches of a whole split, as training or evaluation hears it."""
+        return self._loader(name)
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """Number of this process, and of how many."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _loader(self, name: Split, rank: int = 0, world: int = 1) -> DataLoader[Trial]:
+        """Batches of a process's share of a split.
+
+        Raises:
+            LabError: a batch cannot be shared equally, or see `_training_sampler`.
+        """
+        if self.batch_size % world:
+            raise LabError(
+                f"loader.batch_size={self.batch_size}: is of all {world} processes together, so {world} must divide it."
+            )
         training = name == "train"
         manifest = self._splits[name]
         dataset = UtteranceDataset(
@@ -166,35 +195,52 @@ class CorpusDataModule(pl.LightningDataModule):
             cache=None if self.cache is None else DecodedCache.build(manifest, self.cache),
             augment=self.augment if training else (),
         )
-        sampler = self._training_sampler(manifest) if training else EpochSampler(len(dataset), self.seed, shuffle=False)
+        sampler = self._training_sampler(manifest, rank, world) if training else self._rows(name, rank, world)
+        batch_size = self.batch_size // world
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # the data set fills the rectangle itself
             # one odd trial would break batch norm, and a short last batch weighs each of its trials more
-            drop_last=training and len(sampler) > self.batch_size,
+            drop_last=training and len(sampler) > batch_size,
         )
 
-    def _training_sampler(self, manifest: Manifest) -> EpochSampler | PairSampler:
-        """Order and shares of the training utterances.
+    def _rows(self, name: Split, rank: int, world: int) -> RowSampler:
+        """What a process evaluates; in training all take equally many steps, in which they exchange statistics."""
+        if name in self.remaining:
+            return RowSampler(self.remaining[name])
+        fitting = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        return RowSampler(rows_of(rank, world, np.arange(len(self._splits[name])), evenly=fitting))
+
+    def _training_sampler(
+        self, manifest: Manifest, rank: int, world: int
+    ) -> EpochSampler | PairSampler | SharedSampler:
+        """Order and shares of the training utterances, or a process's part of each batch of them.
 
         Raises:
-            LabError: pairs would be torn apart, or there are none.
+            LabError: pairs would be torn apart, or there are none; or there are fewer utterances than processes.
         """
+        sampler: EpochSampler | PairSampler
         if self.balance != "pairs":
             shares = draw_shares(manifest, self.balance, self.corpus.weights)
-            return EpochSampler(len(manifest), self.seed, shuffle=True, shares=shares)
-        if self.batch_size % 2:
-            raise LabError(f"loader.batch_size={self.batch_size}: pairs need an even one.")
-        if self.corpus.weights:
-            raise LabError(
-                "loader.balance=pairs: draws every copy once, and takes no data.weights. Leave one of them out."
-            )
-        return PairSampler(self._pairs, self.seed)
+            sampler = EpochSampler(len(manifest), self.seed, shuffle=True, shares=shares)
+        else:
+            if self.batch_size // world % 2:
+                raise LabError(
+                    f"loader.batch_size={self.batch_size}: pairs need an even one{' in each process' * (world > 1)}."
+                )
+            if self.corpus.weights:
+                raise LabError(
+                    "loader.balance=pairs: draws every copy once, and takes no data.weights. Leave one of them out."
+                )
+            sampler = PairSampler(self._pairs, self.seed)
+        if len(sampler) < world:
+            raise LabError(f"trainer.devices: {len(sampler)} utterances cannot be shared among {world} processes.")
+        return sampler if world == 1 else SharedSampler(sampler, self.batch_size, rank, world)
 
 
 def _as_it_is(batch: Batch) -> Batch:

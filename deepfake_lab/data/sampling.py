@@ -105,6 +105,74 @@ class PairSampler(Sampler[Draw]):
             visits[original] += 1
 
 
+class RowSampler(Sampler[Draw]):
+    """Visits some rows, in order; what evaluation does.
+
+    Args:
+        rows: of the manifest ``(N,)``.
+    """
+
+    def __init__(self, rows: npt.NDArray[np.int64]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Draw]:
+        return (Draw(row, epoch=0) for row in self.rows.tolist())
+
+
+class SharedSampler(Sampler[Draw]):
+    """A process's share of an epoch of training: its part of every batch that one process alone would have.
+
+    So the number of processes changes neither the order nor what a step of the optimizer learns from.
+
+    Args:
+        sampler: of the whole epoch.
+        batch_size: utterances a batch, of all processes together.
+        rank: number of this process, from 0.
+        world: number of processes.
+    """
+
+    def __init__(self, sampler: EpochSampler | PairSampler, batch_size: int, rank: int, world: int) -> None:
+        self.sampler = sampler
+        self.rank = rank
+        self.world = world
+        batch = min(batch_size, len(sampler))
+        self.part = batch // world  # of a batch
+        self.batches = len(sampler) // batch  # the processes must take equally many steps
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return self.batches * self.part
+
+    def __iter__(self) -> Iterator[Draw]:
+        for place, draw in enumerate(self.sampler):
+            part, batch = place // self.part, place // (self.part * self.world)
+            if part % self.world == self.rank and batch < self.batches:
+                yield draw
+
+
+TrainingSampler: TypeAlias = EpochSampler | PairSampler | SharedSampler
+
+
+def rows_of(process: int, world: int, rows: npt.NDArray[np.int64], *, evenly: bool) -> npt.NDArray[np.int64]:
+    """The rows that one of several processes evaluates, each its own, but that none is without any.
+
+    Args:
+        process: its number, from 0.
+        world: number of processes.
+        rows: of all of them ``(N,)``.
+        evenly: all get equally many: some get the first row once more.
+    """
+    mine = rows[process::world]
+    least = -(-len(rows) // world) if evenly else min(1, len(rows))
+    return mine if len(mine) >= least else np.append(mine, rows[:1])
+
+
 def copies_of(manifest: Manifest) -> npt.NDArray[np.int64]:
     """Rows of bona fide recordings and of the copies made of them ``(P, 2)``: same group, same speaker, same length.
 

@@ -16,7 +16,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from deepfake_lab.augment.mixup import Mixture, Mixup
+from deepfake_lab.data.module import CorpusDataModule
 from deepfake_lab.evaluation.calibrate import fit_affine
+from deepfake_lab.evaluation.kept import KeptScores
 from deepfake_lab.losses.loss import DetectionLoss
 from deepfake_lab.metrics.detection import DetectionMetrics
 from deepfake_lab.models.detector import Detector
@@ -78,6 +80,7 @@ class DetectionTask(pl.LightningModule):
         self._optimizer = optimizer
         self._scheduler = scheduler
         self.trials = nn.ModuleDict({f"{split}_trials": DetectionMetrics() for split in SPLITS})
+        self._kept: dict[Split, KeptScores] = {}
         self.train_losses: list[float] = []
         """Mean training loss of each epoch so far; kept in the checkpoint."""
 
@@ -89,6 +92,10 @@ class DetectionTask(pl.LightningModule):
             weight: of the reversed gradient; see `DomainClassifier`, which is no part of the detector.
         """
         self.domain = column, weight
+
+    def keep(self, split: Split, kept: KeptScores) -> None:
+        """Has the next pass over a split, outside of training, complete what is kept of its scores."""
+        self._kept[split] = kept
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimises what requires a gradient, with the learning rates that parts of the detector ask for."""
@@ -104,13 +111,18 @@ class DetectionTask(pl.LightningModule):
         """Tells the loss how many utterances of each class an epoch trains on, and makes the domain classifier."""
         # deterministic mode else fills every new tensor with NaN before use, a fifth of a step's time on a processor
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = self._data
         counts = data.training_counts()
         self.loss.set_prior(*(counts if all(counts) else (1, 1)))  # balanced, where there is nothing to train on
         if stage == "fit" and self.domain is not None:
             column, weight = self.domain
             domains = torch.from_numpy(data.training_domains(column))
             self.domain_classifier = DomainClassifier(self.detector.encoder.embedding_dim, domains, weight=weight)
+
+    @property
+    def _data(self) -> CorpusDataModule:
+        data: CorpusDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
@@ -170,7 +182,10 @@ class DetectionTask(pl.LightningModule):
         logged = {f"{split}/loss": loss}
         if len(terms) > 1:
             logged |= {f"{split}/loss/{name}": term for name, term in terms.items()}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        if split in self._kept:
+            self._kept[split].add(batch.row, output.raw_score, logged)
+        else:
+            self.log_dict(logged, on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
         self._trials(split).update(batch.row, batch.label, output.raw_score)
         if split == "train" and self.domain_classifier is not None:
             loss = loss + self._domain_term(self.domain_classifier, output, batch, mixture)
@@ -191,9 +206,28 @@ class DetectionTask(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Takes calibration and threshold from dev, then measures dev with them."""
+        self._complete("dev")
         if self.trainer.state.fn == TrainerFn.FITTING or self.detector.eer_threshold.isnan():
             self._learn_from_dev()
         self._measure("dev")
+
+    def _complete(self, split: Split) -> None:
+        """Adds the trials that were scored before, if scores are kept; all means are over all trials then."""
+        kept = self._kept.pop(split, None)
+        if kept is None:
+            return
+        kept.flush()
+        names = kept.names
+        fresh = torch.tensor(kept.sums(names, known=False), device=self.device)
+        counted = self.trainer.strategy.reduce(fresh, reduce_op="sum").double().cpu().numpy()
+        total, *sums = counted + kept.sums(names, known=True)
+        self.log_dict({name: value / total for name, value in zip(names, sums, strict=True)})
+        if self.trainer.is_global_zero:
+            row, raw_score = (
+                torch.tensor(kept.known[name].to_numpy(), device=self.device) for name in ("row", "raw_score")
+            )
+            label = torch.tensor(self._data.split(split).table["label"].to_numpy(), device=self.device)
+            self._trials(split).update(row, label[row].long(), raw_score)
 
     def _learn_from_dev(self) -> None:
         metrics = self._trials("dev")
@@ -213,6 +247,7 @@ class DetectionTask(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Measures test at the dev threshold of the checkpoint."""
+        self._complete("test")
         self._measure("test")
 
     def on_validation_epoch_start(self) -> None:

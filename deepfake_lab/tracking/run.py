@@ -13,32 +13,62 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made at run time
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
-from pytorch_lightning.loggers import MLFlowLogger
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
 
 from deepfake_lab.data.manifest import Manifest
+from deepfake_lab.tracking.outbox import Entry, Outbox
 from deepfake_lab.tracking.registry import log_detector, register
 
 if TYPE_CHECKING:
     from deepfake_lab.tracking.store import Tracking
 
 
-class RunLogger(MLFlowLogger):
-    """Lightning's MLflow logger, but the run ends when the lab says so, not when the first Trainer stage ends."""
+class RunLogger(Logger):
+    """Lightning's way to a run, which stays open: testing and reporting follow training."""
 
-    def finalize(self, status: str = "success") -> None:
-        """Leaves the run open: testing and reporting follow training."""
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    @property
+    def name(self) -> str:
+        """Of the kind of logger."""
+        return "mlflow"
+
+    @property
+    def version(self) -> str:
+        """Id of the run."""
+        return self._run.id
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Records numbers of an epoch."""
+        self._run.log_epoch(metrics, step or 0)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: object) -> None:
+        """Nothing: the run has its configuration."""
 
 
 class Run:
-    """An open run: what the lab records of it, beside the metrics that Lightning sends to `logger`."""
+    """An open run: what the lab records of it, beside the metrics that Lightning sends to `logger`.
 
-    def __init__(self, tracking: Tracking, run_id: str) -> None:
+    Args:
+        tracking: where it is recorded.
+        run_id: its id.
+        outbox: file for what cannot be sent; None: that is an error.
+    """
+
+    def __init__(self, tracking: Tracking, run_id: str, outbox: Path | None = None) -> None:
         self.id = run_id
-        self.logger = RunLogger(tracking.experiment, tracking_uri=tracking.uri, run_id=run_id)
+        self.logger = RunLogger(self)
+        self.outbox = Outbox(outbox, self._send)
+        self._client = mlflow.MlflowClient(tracking.uri)
         self._model_name = tracking.model_name
         self._model_id: str | None = None
 
@@ -69,17 +99,20 @@ class Run:
         """Records final metrics, of the model too, and a Markdown description, which the UI shows first."""
         self.log_metrics(metrics, step)
         # the UI sets the cells of a table side by side, without any space
-        mlflow.set_tag(MLFLOW_RUN_NOTE, shortened(re.sub(r"(?<![-:]) \|(?=.)", " &emsp;|", description)))
+        self.set_tags({MLFLOW_RUN_NOTE: shortened(re.sub(r"(?<![-:]) \|(?=.)", " &emsp;|", description))})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Records numbers that belong to the run as a whole, and to its model once there is one; NaN is left out."""
+        self._log({name: value for name, value in metrics.items() if value == value}, step, of_model=True)
+
+    def log_epoch(self, metrics: Mapping[str, float], step: int) -> None:
+        """Records numbers of an epoch."""
+        self._log(metrics, step, of_model=False)
+
+    def _log(self, metrics: Mapping[str, float], step: int, *, of_model: bool) -> None:
         now = time.time_ns() // 1_000_000
-        numbers = [
-            Metric(name, value, now, step, model_id=self._model_id, run_id=self.id)
-            for name, value in metrics.items()
-            if value == value
-        ]
-        mlflow.MlflowClient().log_batch(self.id, metrics=numbers)
+        numbers = {name: float(value) for name, value in metrics.items()}
+        self.outbox.add({"kind": "metrics", "time": now, "step": step, "of_model": of_model, "metrics": numbers})
 
     def log_detector(self, checkpoint: Path, epochs: int, corpus: str | None) -> None:
         """Records a detector as a pyfunc model: `mlflow.pyfunc.load_model("runs:/ID/detector").predict(waves)`.
@@ -89,22 +122,50 @@ class Run:
             epochs: how many it was trained. A resumed run that has not trained further records nothing.
             corpus: name of the corpus whose registered model it becomes a version of; None registers nothing.
         """
-        model = log_detector(self.id, checkpoint, epochs)
-        self._model_id = model.model_id
-        if corpus is not None and (name := self._model_name(corpus)):
-            register(model, name)
+        name = None if corpus is None else self._model_name(corpus)
+        self.outbox.add({"kind": "detector", "file": str(checkpoint.resolve()), "epochs": epochs, "register": name})
 
     def log_folder(self, folder: Path, name: str) -> None:
         """Records every file of a folder as artifacts under `name`."""
-        mlflow.log_artifacts(str(folder), name)
+        self.outbox.add({"kind": "folder", "folder": str(folder.resolve()), "name": name})
 
     def log_file(self, path: Path) -> None:
         """Records one file as an artifact."""
-        mlflow.log_artifact(str(path))
+        self.outbox.add({"kind": "file", "file": str(path.resolve())})
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Sets tags."""
-        mlflow.set_tags(dict(tags))
+        self.outbox.add({"kind": "tags", "tags": dict(tags)})
+
+    def end(self, status: str) -> None:
+        """Ends the run, as MLflow calls its status."""
+        self.outbox.add({"kind": "end", "status": status})
+
+    def _send(self, entry: Entry) -> None:
+        """Records an entry of the outbox."""
+        match entry["kind"]:
+            case "metrics":
+                self._client.log_batch(self.id, metrics=self._metrics(entry))
+            case "detector":
+                logged = log_detector(self.id, Path(entry["file"]), entry["epochs"])
+                self._model_id = logged.model_id
+                if entry["register"]:
+                    register(logged, entry["register"])
+            case "folder":
+                self._client.log_artifacts(self.id, entry["folder"], entry["name"])
+            case "file":
+                self._client.log_artifact(self.id, entry["file"])
+            case "tags":
+                self._client.log_batch(self.id, tags=[RunTag(key, value) for key, value in entry["tags"].items()])
+            case "end":
+                self._client.set_terminated(self.id, entry["status"])
+
+    def _metrics(self, entry: Entry) -> list[Metric]:
+        model = self._model_id if entry["of_model"] else None
+        return [
+            Metric(name, value, entry["time"], entry["step"], model_id=model, run_id=self.id)
+            for name, value in entry["metrics"].items()
+        ]
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

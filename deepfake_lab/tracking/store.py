@@ -19,8 +19,10 @@ from filelock import FileLock
 from mlflow.entities import Metric, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from optuna import TrialPruned
+from requests.exceptions import RequestException
 
 from deepfake_lab.evaluation.scores import read_table
+from deepfake_lab.tracking.outbox import is_outage
 from deepfake_lab.tracking.run import Run
 from deepfake_lab.types import LabError, Split
 
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # for the UI
+_SETTINGS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # what a server that is away may cost a run at a time: MLflow itself would ask for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
 
 
 class Tracking:
@@ -91,7 +100,8 @@ class Tracking:
         """
         for name in ("mlflow", "mlflow.store.db.utils", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        for setting, value in _SETTINGS.items():
+            os.environ.setdefault(setting, value)
         if self.remote:
             self._ping()
         mlflow.set_tracking_uri(self.uri)
@@ -129,11 +139,30 @@ class Tracking:
 
     @contextmanager
     def run(
-        self, name: str, *, tags: Mapping[str, str] | None = None, run_id: str | None = None, parent: str | None = None
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+        parent: str | None = None,
+        outbox: Path | None = None,
     ) -> Iterator[Run]:
-        """Opens a run, or reopens `run_id`, for the length of a `with` block, and closes it with the right status."""
+        """Opens a run, or reopens `run_id`, for the length of a `with` block, and closes it with the right status.
+
+        Args:
+            name: of a new run.
+            tags: of the run.
+            run_id: of the run to reopen.
+            parent: run under which it nests.
+            outbox: file for what the store does not take because it is away; None: that is an error.
+
+        Raises:
+            LabError: the store cannot be used, or has no such run.
+        """
         experiment_id = self.connect()
         try:
+            if run_id is not None:
+                Run(self, run_id, outbox).outbox.flush()
             mlflow.start_run(
                 run_id=run_id,
                 experiment_id=experiment_id,
@@ -147,7 +176,7 @@ class Tracking:
             raise LabError(f"tracking.uri={self.uri}: cannot open run {run_id or name} ({error}).") from error
         active = mlflow.active_run()
         assert active is not None
-        run = Run(self, active.info.run_id)
+        run = Run(self, active.info.run_id, outbox)
         status = RunStatus.FAILED
         try:
             yield run
@@ -160,7 +189,18 @@ class Tracking:
             status = RunStatus.KILLED
             raise
         finally:
-            mlflow.end_run(RunStatus.to_string(status))
+            _end(run, RunStatus.to_string(status), waits=outbox is not None)
+
+    def deliver(self, run_id: str, outbox: Path) -> int:
+        """Sends what a run could not; returns the number of entries that still wait.
+
+        Raises:
+            LabError: the store cannot be used, or has no such run.
+        """
+        self.find(run_id)
+        waiting = Run(self, run_id, outbox).outbox
+        waiting.flush()
+        return len(waiting)
 
     def open_parent(self, name: str) -> str:
         """Makes the parent run of a multirun and returns its id."""
@@ -182,6 +222,16 @@ class Tracking:
         client.log_batch(run_id, values, tags=[RunTag(name, value) for name, value in tags.items()])
         if killed:
             client.set_terminated(run_id, RunStatus.to_string(RunStatus.KILLED))
+
+    def end_abandoned(self, run_id: str) -> None:
+        """Ends a run as failed whose process has been killed, if the store answers; one that has ended stays so."""
+        client = mlflow.MlflowClient(self.uri)
+        try:
+            if client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):
+                client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
+        except MlflowException as error:
+            if not is_outage(error):
+                raise
 
     def find(self, run_id: str) -> mlflow.entities.Run:
         """A run that has been recorded.
@@ -226,3 +276,14 @@ class Tracking:
         """
         with tempfile.TemporaryDirectory() as folder:
             return read_table(self.fetch(run_id, f"report/scores/{split}/trials.parquet", Path(folder)))
+
+
+def _end(run: Run, status: str, *, waits: bool) -> None:
+    """Ends the open run, later if the store is away and the run can wait."""
+    try:
+        run.outbox.flush()
+        mlflow.end_run(status)
+    except (MlflowException, RequestException) as error:
+        if not waits or not is_outage(error):
+            raise
+        run.end(status)

@@ -11,7 +11,15 @@ from deepfake_lab.config import check_targets
 from deepfake_lab.data.corpora.toy import Toy
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.module import CorpusDataModule
-from deepfake_lab.data.sampling import PairSampler, copies_of, draw_shares
+from deepfake_lab.data.sampling import (
+    EpochSampler,
+    PairSampler,
+    RowSampler,
+    SharedSampler,
+    copies_of,
+    draw_shares,
+    rows_of,
+)
 from deepfake_lab.types import LabError
 
 CELLS = {  # (corpus, attack, codec): number of utterances
@@ -112,7 +120,7 @@ def test_training_draws_by_shares_and_tells_the_loss_what_it_draws(unbalanced, b
         assert sorted(draw.row for draw in loader.sampler) == list(range(len(train)))
     else:
         np.testing.assert_array_equal(loader.sampler.shares, draw_shares(train, balance))
-    assert module.val_dataloader().sampler.shares is None
+    assert isinstance(module.val_dataloader().sampler, RowSampler)
 
 
 class Copies(Toy):
@@ -172,3 +180,39 @@ def test_unknown_balance_is_explained():
         LabError, match=r"loader\.balance=speaker: input should be 'none', 'class', 'attack', 'domain' or 'pairs'"
     ):
         check_targets({"loader": node})
+
+
+@pytest.mark.parametrize(("size", "batch_size", "world"), [(24, 8, 2), (25, 8, 4), (7, 8, 2), (40, 6, 3), (3, 6, 3)])
+def test_processes_share_every_batch_of_one_process(size, batch_size, world):
+    whole = EpochSampler(size, seed=1, shuffle=True)
+    shares = [SharedSampler(EpochSampler(size, 1, shuffle=True), batch_size, rank, world) for rank in range(world)]
+    for epoch in (0, 1):
+        for sampler in (whole, *shares):
+            sampler.set_epoch(epoch)
+        drawn = [list(share) for share in shares]
+        part = min(batch_size, size) // world
+        steps = len(drawn[0]) // part
+        assert [len(share) for share in shares] == [len(draws) for draws in drawn] == [steps * part] * world
+        assert steps == max(size // batch_size, 1)
+        for step in range(steps):
+            batch = [draw for draws in drawn for draw in draws[step * part : (step + 1) * part]]
+            assert batch == list(whole)[step * part * world : (step + 1) * part * world]
+
+
+def test_processes_keep_pairs_together(copies):
+    module = CorpusDataModule(copies, balance="pairs", batch_size=4, num_workers=0)
+    module.setup()
+    pairs = PairSampler(copies_of(module.split("train")), seed=0)
+    for rank in range(2):
+        draws = list(SharedSampler(pairs, 4, rank, 2))
+        assert all(copy.beside == original.row for original, copy in zip(draws[::2], draws[1::2], strict=True))
+
+
+@pytest.mark.parametrize(("count", "world"), [(10, 3), (2, 4), (0, 2), (12, 4)])
+def test_processes_evaluate_every_row(count, world):
+    rows = np.arange(count) + 5
+    alone = [rows_of(rank, world, rows, evenly=False) for rank in range(world)]
+    evenly = [rows_of(rank, world, rows, evenly=True) for rank in range(world)]
+    assert len({len(mine) for mine in evenly}) == 1
+    assert {*np.concatenate(alone)} == {*np.concatenate(evenly)} == {*rows}
+    assert sum(map(len, alone)) == max(count, world if count else 0), "only who has nothing to do repeats a row"
