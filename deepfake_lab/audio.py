@@ -274,7 +274,7 @@ def _decode_with_av(path: str | Path, stop: int | None = None) -> tuple[Wave, in
         with av.open(str(path), format=raw_format, options=dict(_LOCAL)) as container:
             if not container.streams.audio:
                 raise AudioError(f"{path}: has no audio stream. Remove it from the corpus.")
-            to_float = av.AudioResampler(format="fltp")
+            to_float = av.AudioResampler(format="flt")  # in planes PyAV finds eight channels, and memory of others
             decoded: list[av.AudioFrame] = []
             length = 0
             for frame in container.decode(audio=0):
@@ -285,7 +285,7 @@ def _decode_with_av(path: str | Path, stop: int | None = None) -> tuple[Wave, in
                     break
         if not decoded:
             raise AudioError(f"{path}: holds no audio ({Path(path).stat().st_size} bytes). Remove it or replace it.")
-        samples = np.concatenate([frame.to_ndarray() for frame in decoded], axis=1).T[:stop]
+        samples = np.concatenate([frame.to_ndarray().reshape(-1, frame.layout.nb_channels) for frame in decoded])[:stop]
     except (av.error.FFmpegError, ValueError) as error:
         size = Path(path).stat().st_size
         raise AudioError(

@@ -340,6 +340,7 @@ def _cards(models: list[str]) -> Iterator[tuple[str, str, ModelCard]]:
 
 def _report_outbox(config: dict[str, Any]) -> None:
     """Sends what a run has to record, and could not while MLflow was away."""
+    from deepfake_lab.data.notes import RUN_NOTE, read_note
     from deepfake_lab.tracking import OUTBOX, Tracking
 
     folder = _folder(_needed(config, "run"))
@@ -347,9 +348,9 @@ def _report_outbox(config: dict[str, Any]) -> None:
     if not outbox.is_file():
         print(f"{outbox}: does not exist, so MLflow has it all")
         return
-    if not note.is_file():
-        raise LabError(f"{note}: no such file, so the run is not known to MLflow. Name the folder of a run: runs/NAME.")
-    about = json.loads(note.read_text())
+    about = read_note(note, RUN_NOTE)
+    if not about.keys() >= {"tracking_uri", "mlflow_run_id"}:
+        raise LabError(f"{note}: does not tell the run's place in MLflow. Name the folder of a run: runs/NAME.")
     if waiting := Tracking(about["tracking_uri"]).deliver(about["mlflow_run_id"], outbox):
         raise LabError(f"{outbox}: {waiting} records wait still: {about['tracking_uri']} is away. Try again later.")
     print(f"{outbox}: sent to {about['tracking_uri']}, run {about['mlflow_run_id']}")

@@ -94,6 +94,20 @@ class TestDecoders:
     def test_much_damage_is_an_error_or_sound(self, tmp_path, seed):
         assert self.decode(tmp_path, seed, 500) > 5_000
 
+    def test_any_number_of_channels(self, tmp_path):
+        wave = np.random.default_rng(0).uniform(-0.5, 0.5, (4_000, 37))
+        soundfile.write(tmp_path / "a.caf", wave, 16_000, "PCM_16")
+        content = (tmp_path / "a.caf").read_bytes()
+        packet = content.index(b"lpcm") + 8  # bytes of all channels: 4 as said here, so that libsndfile gives up
+        (tmp_path / "a.caf").write_bytes(content[:packet] + b"\0\0\0\4" + content[packet + 4 :])
+        with pytest.raises(soundfile.LibsndfileError):
+            soundfile.SoundFile(tmp_path / "a.caf")
+        samples, _ = audio.read(tmp_path / "a.caf")
+        assert samples.shape[1] == 37
+        assert np.abs(samples).max() <= 1
+        heard = np.concatenate(list(Recording(tmp_path / "a.caf", "a.caf").waves()))
+        np.testing.assert_allclose(heard, samples.mean(axis=1), atol=1e-6)
+
     @pytest.mark.parametrize("beginning", ["#EXTM3U\n#EXTINF:9,\n", "ffconcat version 1.0\nfile "])
     def test_a_list_of_files_under_the_name_of_a_recording_opens_none(self, tmp_path, beginning):
         soundfile.write(tmp_path / "secret.wav", 0.1 * np.ones(16_000), 16_000)

@@ -167,11 +167,11 @@ class Recording:
             with self._container() as container:
                 if not container.streams.audio:
                     raise AudioError(f"{self.name}: has no audio stream. Name a recording, or a video with sound.")
-                to_float = av.AudioResampler(format="fltp")
+                to_float = av.AudioResampler(format="flt")  # see `deepfake_lab.audio`
                 for decoded in container.decode(audio=0):
                     for frame in to_float.resample(decoded):
-                        samples = frame.to_ndarray()
-                        mono = samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float32)
+                        samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+                        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
                         yield np.asarray(mono, np.float32), frame.sample_rate
         except (av.error.FFmpegError, ValueError) as error:
             raise AudioError(f"{self.name}: cannot be decoded ({error}). Replace the file or remove it.") from error
