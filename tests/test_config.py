@@ -201,6 +201,16 @@ def test_traceback_of_a_data_worker_is_cut_and_nothing_else_is():
     assert config.explain(LabError("x: Error: y"), "run", []) == "x: Error: y"
 
 
+def test_a_composed_configuration_is_nobody_elses(compose):
+    """Compositions share Hydra's store, which is not copied for each of them."""
+    before = OmegaConf.to_yaml(compose())
+    changed = compose()
+    OmegaConf.set_readonly(changed, False)
+    changed.stages.append("report")
+    changed.choices["new"] = "entry"
+    assert OmegaConf.to_yaml(compose()) == before
+
+
 def test_parameters_are_what_somebody_chose(compose):
     composed = compose("experiment=toy", "frontend=lfcc", "model.window_s=1.5", "resume=somewhere")
     chosen = config.chosen(composed)

@@ -332,3 +332,7 @@ for _name, _schema in (
     ConfigStore.instance().store(name=f"{_name}_schema", node=_schema)
 OmegaConf.register_new_resolver("moment", moment, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("either", lambda first, second: second if first is None else first, replace=True)
+
+# Hydra copies the whole store once for every group that --help lists, which took most of its time. What the store
+# hands out it copies anyway, so that all may share it.
+ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
