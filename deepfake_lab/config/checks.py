@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import hydra.utils
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from deepfake_lab.config.schema import CONF, ModelTraining
@@ -72,12 +72,12 @@ def resumed(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         )
     merged = OmegaConf.load(saved)
     for override in overrides:
-        key, _, value = override.partition("=")
+        key = override.partition("=")[0]
         if key.startswith(("+", "~")) or (CONF / key).is_dir():
             raise LabError(
                 f"{override}: a resumed run keeps its groups. Change single keys (trainer.max_epochs=20) or begin anew."
             )
-        OmegaConf.update(merged, key, yaml.safe_load(value))
+        OmegaConf.update(merged, key, OverridesParser.create().parse_override(override).value())
     assert isinstance(merged, DictConfig)
     return merged
 
