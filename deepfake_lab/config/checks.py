@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import hydra.utils
-import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from deepfake_lab.config.schema import CONF, ModelTraining
@@ -73,12 +73,12 @@ def resumed(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         )
     said: dict[str, Any] = {}
     for override in overrides:
-        key, _, value = override.partition("=")
+        key = override.partition("=")[0]
         if key.startswith(("+", "~")) or (CONF / key).is_dir():
             raise LabError(
                 f"{override}: a resumed run keeps its groups. Change single keys (trainer.max_epochs=20) or begin anew."
             )
-        said[key] = yaml.safe_load(value)
+        said[key] = OverridesParser.create().parse_override(override).value()
     merged = read_stored(saved)
     for key, value in said.items():
         OmegaConf.update(merged, key, value)

@@ -83,6 +83,8 @@ class DetectionTask(pl.LightningModule):
         self._kept: dict[Split, KeptScores] = {}
         self.train_losses: list[float] = []
         """Mean training loss of each epoch so far; kept in the checkpoint."""
+        self.terms: dict[str, Tensor] = {}
+        """Terms of the last training loss."""
 
     def hide_domain(self, column: Domain, weight: float) -> None:
         """Has training keep the embedding from telling the domain of an utterance; to be called before it begins.
@@ -103,9 +105,11 @@ class DetectionTask(pl.LightningModule):
         beside = nn.ModuleList([self.loss, self.domain_classifier or nn.Identity()])
         groups[0]["params"] += [parameter for parameter in beside.parameters() if parameter.requires_grad]
         optimizer = self._optimizer(groups)
-        if self._scheduler is None:
+        scheduler = self._scheduler and self._scheduler(optimizer)
+        self._rates = [_first_rate(group) for group in optimizer.param_groups]
+        if scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
 
     def setup(self, stage: str) -> None:
         """Tells the loss how many utterances of each class an epoch trains on, and makes the domain classifier."""
@@ -123,6 +127,16 @@ class DetectionTask(pl.LightningModule):
     def _data(self) -> CorpusDataModule:
         data: CorpusDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
+
+    def on_train_start(self) -> None:
+        """Has a resumed run learn at the rates of its configuration, which may be lower than in its checkpoint."""
+        groups = self.trainer.optimizers[0].param_groups
+        for group, rate in zip(groups, self._rates, strict=True):
+            group["lr"] *= rate / _first_rate(group)  # a schedule goes on where it was
+            if "initial_lr" in group:
+                group["initial_lr"] = rate
+        for schedule in self.trainer.lr_scheduler_configs:
+            schedule.scheduler.base_lrs = list(self._rates)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
@@ -173,11 +187,8 @@ class DetectionTask(pl.LightningModule):
         output = self.detector(batch.wave if mixture is None else mixture.wave)
         terms = self._terms(output, batch, mixture)
         loss: Tensor = torch.stack(list(terms.values())).sum()
-        if split == "train" and not torch.isfinite(loss):
-            raise LabError(
-                f"the training loss is {loss.item()} in epoch {self.current_epoch} on {', '.join(batch.key[:3])}, ...: "
-                "training stopped. Lower optim.lr, or set trainer.precision=32-true; resume=RUN_DIR goes on from there."
-            )
+        if split == "train":
+            self.terms = {name: term.detach() for name, term in terms.items()}
         size = len(batch.label)
         logged = {f"{split}/loss": loss}
         if len(terms) > 1:
@@ -291,6 +302,11 @@ class DetectionTask(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up the loss history."""
         self.train_losses = list(checkpoint["train_losses"])
+
+
+def _first_rate(group: Mapping[str, Any]) -> float:
+    """Learning rate that a group of an optimizer's parameters began with; a schedule changes `lr` itself."""
+    return float(group.get("initial_lr", group["lr"]))
 
 
 def _repeated(batch: Batch, times: int) -> Batch:
