@@ -66,7 +66,7 @@ def run(composed: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
     job = Job(config, chosen(composed), shlex.join(["python", "-m", "deepfake_lab.run", *overrides]))
     _quieten()
     count = wanted(config["trainer"], lambda: build(config["trainer"], logger=False))
-    return work(job, callbacks) if count == 1 else _shared(job, count, callbacks)
+    return _shared(job, count, callbacks) if count else work(job, callbacks)
 
 
 def _shared(job: Job, count: int, callbacks: Sequence[pl.Callback]) -> float:

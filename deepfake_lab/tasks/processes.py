@@ -34,7 +34,9 @@ def leads() -> bool:
 
 
 def wanted(settings: Mapping[str, Any], make: Callable[[], pl.Trainer]) -> int:
-    """Number of processes that are to be started here; 1 if there is to be one alone, or others have started them.
+    """Number of processes that are to be started; 0 if the work is to be done in this one.
+
+    A strategy of several processes has one of its own for a single device, too: it leaves its mark on the process.
 
     Args:
         settings: of the trainer.
@@ -43,12 +45,12 @@ def wanted(settings: Mapping[str, Any], make: Callable[[], pl.Trainer]) -> int:
     Raises:
         LabError: several machines are asked for, and nothing has started processes on them.
     """
-    if settings.get("devices") == 1 and settings.get("num_nodes", 1) == 1:
-        return 1  # without loading Lightning
+    if "strategy" not in settings and settings.get("devices") == 1 and settings.get("num_nodes", 1) == 1:
+        return 0  # without loading Lightning
     trainer = make()
     environment = getattr(trainer.strategy, "cluster_environment", None)
-    if trainer.world_size == 1 or environment is None or environment.creates_processes_externally:
-        return 1
+    if environment is None or environment.creates_processes_externally:
+        return 0
     if trainer.num_nodes > 1:
         raise LabError(
             f"trainer.num_nodes={trainer.num_nodes}: one command starts processes on its own machine alone. Start it "
@@ -95,6 +97,8 @@ def _begin(work: Callable[..., T], count: int, port: int, answers: SimpleQueue[A
     """Does the work in a process of its own, told by the environment who it is, as torchrun does."""
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in names.items()}
+    # which the death of the process that began it sends; shells have what they start in the background ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from pytorch_lightning.utilities import rank_zero_only
 
     rank_zero_only.rank = rank  # type: ignore[attr-defined]  # where a main module has loaded Lightning before

@@ -51,7 +51,7 @@ def assert_same(runs, recorded):
     for split in one:
         assert not two[split]["key"].duplicated().any()
         np.testing.assert_allclose(one[split]["raw_score"], two[split]["raw_score"], atol=1e-5, rtol=0)
-        pd.testing.assert_frame_equal(one[split], two[split], rtol=1e-4)  # calibration makes score of raw_score
+        pd.testing.assert_frame_equal(one[split], two[split], atol=1e-4)  # calibration makes score of raw_score
     names = [name for name in recorded if name.startswith(("metrics.dev/", "metrics.test/"))]
     assert {"metrics.test/eer", "metrics.test/loss", "metrics.test/cm/tp"} <= set(names)
     first, second = recorded[names].to_numpy(dtype=float)
