@@ -87,6 +87,7 @@ def _tracked_run(
     """The run proper, inside an MLflow run."""
     from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
+    from deepfake_lab.tasks.faults import explained
     from deepfake_lab.tracking import flatten, source_tags
 
     run_dir = Path(config["run_dir"])
@@ -98,7 +99,11 @@ def _tracked_run(
         ["python", "-m", "deepfake_lab.run", *HydraConfig.get().overrides.task]
     )
     tags = source_tags() | {**config["choices"], "seed": str(config["seed"]), "corpus": datamodule.corpus.name}
-    with tracking.run(run_dir.name, tags=tags, run_id=begun, parent=os.environ.get(PARENT_RUN_VARIABLE)) as tracked:
+    parent = os.environ.get(PARENT_RUN_VARIABLE)
+    with (
+        tracking.run(run_dir.name, tags=tags, run_id=begun, parent=parent) as tracked,
+        explained(datamodule, run_dir),
+    ):
         about = {"mlflow_run_id": tracked.id, "tracking_uri": tracking.uri, "command": command}
         note.write_text(json.dumps(about))
         (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
