@@ -101,12 +101,15 @@ def work(job: Job, callbacks: Sequence[pl.Callback] = ()) -> float:
 
 def _follow(config: dict[str, Any], datamodule: CorpusDataModule) -> float:
     """What all processes but the first do: the work that is done together, and no records."""
-    task = _build_task(config, datamodule)
-    trainer = _build_trainer(config, False, ())
-    if "fit" in config["stages"]:
-        _fit(config, trainer, task, datamodule)
-    if "test" in config["stages"]:
-        _score(config, trainer, task, datamodule)
+    from deepfake_lab.tasks.faults import explained
+
+    with explained(datamodule, Path(config["run_dir"])):
+        task = _build_task(config, datamodule)
+        trainer = _build_trainer(config, False, ())
+        if "fit" in config["stages"]:
+            _fit(config, trainer, task, datamodule)
+        if "test" in config["stages"]:
+            _score(config, trainer, task, datamodule)
     return math.nan
 
 
@@ -141,6 +144,7 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
     from deepfake_lab.data.notes import RUN_NOTE, read_note
     from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
+    from deepfake_lab.tasks.faults import explained
     from deepfake_lab.tracking import OUTBOX, flatten, source_tags
 
     config = job.config
@@ -152,7 +156,10 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
     begun = known.get("mlflow_run_id")
     tags = source_tags() | {**config["choices"], "seed": str(config["seed"]), "corpus": datamodule.corpus.name}
     parent, outbox = os.environ.get(PARENT_RUN_VARIABLE), run_dir / OUTBOX
-    with tracking.run(run_dir.name, tags=tags, run_id=begun, parent=parent, outbox=outbox) as tracked:
+    with (
+        tracking.run(run_dir.name, tags=tags, run_id=begun, parent=parent, outbox=outbox) as tracked,
+        explained(datamodule, run_dir),
+    ):
         about = {
             "mlflow_run_id": tracked.id,
             "tracking_uri": tracking.uri,

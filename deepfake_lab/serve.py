@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ def serve(composed: DictConfig) -> None:
     _check(config)
     _require_libraries()
     _log_to_stdout()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the server takes the first itself
     from deepfake_lab.serving.server import bound
     from deepfake_lab.serving.telemetry import log
 

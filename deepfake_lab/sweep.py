@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from deepfake_lab.config import (
     CONF,
     PARENT_RUN_VARIABLE,
     USER_ERROR,
+    Terminated,
     build,
     chosen,
     compose,
@@ -250,8 +252,14 @@ def _work_side_by_side(config: Mapping[str, Any], overrides: list[str], deadline
     workers = [context.Process(target=_worker, args=arguments) for _ in range(config["sweep"]["jobs"])]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join()
+    try:
+        for worker in workers:
+            worker.join()
+    except Terminated:  # an interruption reaches them from the terminal
+        for worker in workers:
+            if worker.pid and worker.is_alive():
+                os.kill(worker.pid, signal.SIGINT)
+        raise
     if failed := [worker.exitcode for worker in workers if worker.exitcode]:
         raise LabError(f"{len(failed)} of {len(workers)} processes failed (status {failed[0]}). Call again to go on.")
 

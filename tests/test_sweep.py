@@ -157,7 +157,7 @@ def test_an_interrupted_sweep_says_what_it_has(lab):
     process = lab.start("deepfake_lab.sweep", *QUICK, "trainer.max_epochs=500", "callbacks.early_stopping=null")
     printed = kill_in_trial(process, 0, signal.SIGINT)
     assert process.returncode == 130
-    assert "all else when called again" in printed
+    assert "the same command, called again, goes on" in printed
     assert list(lab.mlflow_runs()["status"]) == ["KILLED", "KILLED"]
 
 

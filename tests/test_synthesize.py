@@ -52,7 +52,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_nothing_had_happened(lab, monk
     with monkeypatch.context() as patch:
         patch.setattr(Training, "step", interrupted)
         status, printed = lab("synthesize", *broken)
-    assert (status, "all else when called again" in printed) == (130, True)
+    assert (status, "the same command, called again, goes on" in printed) == (130, True)
     checkpoint = lab.folder / "made/broken.training.ckpt"
     assert state(checkpoint)["training"]["steps"] == 4
     assert not (lab.folder / "made/broken.ckpt").exists()

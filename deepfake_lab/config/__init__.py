@@ -1,7 +1,7 @@
 """Configuration: schema, checks before any work, and the way every command starts."""
 
 from deepfake_lab.config.checks import build, check_targets, chosen, resolved, resumed, suggestion
-from deepfake_lab.config.launch import USER_ERROR, compose, explain, launch, quoted
+from deepfake_lab.config.launch import USER_ERROR, Terminated, compose, explain, launch, quoted
 from deepfake_lab.config.multirun import PARENT_RUN_VARIABLE, MultirunParent
 from deepfake_lab.config.schema import CONF, BenchmarkConfig, ModelTraining, RunConfig
 
@@ -13,6 +13,7 @@ __all__ = [
     "ModelTraining",
     "MultirunParent",
     "RunConfig",
+    "Terminated",
     "build",
     "check_targets",
     "chosen",

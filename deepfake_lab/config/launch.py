@@ -5,9 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import hydra
@@ -24,27 +28,27 @@ from deepfake_lab.config.schema import CONF
 from deepfake_lab.types import LabError
 
 USER_ERROR = 2
-INTERRUPTED = 130
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: Slurm, docker and systemd send it some seconds before they kill."""
 
 
 def launch(name: str, command: Callable[[DictConfig], Any]) -> None:
     """Composes `conf/{name}.yaml` with the command line and runs `command` on it.
 
     Errors that a user can mend are printed without a traceback, with suggestions for misspelt names, and end the
-    process with status 2.
+    process with status 2. SIGINT and SIGTERM end it with 130 and 143, and a line that says how to go on.
     """
     # A waiting thread must not spin: with another busy process on the machine a training step takes 15 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing: the messages below are ours
     sys.argv[1:] = map(quoted, sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_job(name, command))()
-    except (KeyboardInterrupt, SystemExit) as stop:
-        # Lightning turns an interruption into an exit of its own
-        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, KeyboardInterrupt):
-            raise
-        print("interrupted: a run goes on with resume=RUN_DIR, all else when called again", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        with _terminable():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(_job(name, command))()
+    except KeyboardInterrupt as stop:
+        _stop(stop, "the same command, called again, goes on")
     except (LabError, HydraException, OmegaConfBaseException) as error:
         _refuse(error, name)
 
@@ -56,12 +60,46 @@ def _job(name: str, command: Callable[[DictConfig], Any]) -> Callable[[DictConfi
     def job(composed: DictConfig) -> Any:  # noqa: ANN401
         try:
             return command(composed)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            # Lightning turns an interruption into an exit of its own
+            cause = stop.__context__ if isinstance(stop, SystemExit) else stop
+            if not isinstance(cause, KeyboardInterrupt):
+                raise
+            if HydraConfig.get().mode != RunMode.RUN:
+                raise cause from None
+            run_dir = Path(HydraConfig.get().runtime.output_dir)
+            resumable = name == "run" and (run_dir / "config.yaml").is_file()
+            _stop(cause, f"resume={run_dir} goes on" if resumable else "the same command, called again, goes on")
         except LabError as error:
             if HydraConfig.get().mode == RunMode.RUN:
                 _refuse(error, name)
             raise
 
     return job
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Has SIGTERM interrupt the block as SIGINT does, so that what is open gets closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Slurm ends data loaders too: PyTorch would call that an error
+    raise Terminated
+
+
+def _stop(interruption: KeyboardInterrupt, how_to_go_on: str) -> NoReturn:
+    terminated = isinstance(interruption, Terminated)
+    print(f"{'terminated' if terminated else 'interrupted'}: {how_to_go_on}", file=sys.stderr)
+    sys.exit(128 + (signal.SIGTERM if terminated else signal.SIGINT))
 
 
 def _refuse(error: Exception, name: str) -> NoReturn:

@@ -8,7 +8,6 @@ from concurrent.futures import as_completed
 from pathlib import Path
 from typing import NamedTuple
 
-import filelock
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -17,6 +16,7 @@ import pyarrow.csv as csv
 from deepfake_lab import audio
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import Manifest
+from deepfake_lab.data.turns import alone
 from deepfake_lab.data.workers import pool, progress, workers_for
 from deepfake_lab.types import SAMPLE_RATE
 
@@ -71,7 +71,6 @@ class DecodedCache:
             AudioError: a file cannot be decoded.
         """
         home = folder / _digest(manifest)
-        home.mkdir(parents=True, exist_ok=True)
         table = manifest.table.select(["path", "start", "frames", "sample_rate"])
         shards = []
         for first in range(0, len(table), _A_SHARD):
@@ -79,7 +78,7 @@ class DecodedCache:
             paths = (f"{manifest.root}/{path}" for path in columns["path"])
             utterances = list(zip(paths, columns["start"], columns["frames"], strict=True))
             shards.append(_Shard(home / f"shard-{first // _A_SHARD:05d}.npy", utterances))
-        with filelock.FileLock(home / ".lock"):  # the second of two waits and then finds everything done
+        with alone(home, "decodes these recordings"):  # the second of two then finds everything done
             _decode_missing(shards, len(table), workers)
         ends = [np.load(_ends_path(shard.path)) for shard in shards]
         return cls([shard.path for shard in shards], ends, table["start"].to_numpy(), table["sample_rate"].to_numpy())
@@ -122,11 +121,8 @@ def _decode_missing(shards: Sequence[_Shard], total: int, workers: int) -> None:
                 advance(_decode(shard))
             return
         with pool(workers) as processes:
-            try:
-                for future in as_completed([processes.submit(_decode, shard) for shard in missing]):
-                    advance(future.result())
-            finally:
-                processes.shutdown(cancel_futures=True)
+            for future in as_completed([processes.submit(_decode, shard) for shard in missing]):
+                advance(future.result())
 
 
 def _decode(shard: _Shard) -> int:

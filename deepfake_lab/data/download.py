@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import filelock
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.inspection import INSPECTED, Depth, inspect_all
 from deepfake_lab.data.manifest import SCHEMA, Finding
+from deepfake_lab.data.turns import alone
 from deepfake_lab.types import LabError
 
 OnError = Literal["raise", "skip"]
@@ -87,8 +87,7 @@ class Download:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Makes the work folder and lets one process at a time into the block."""
-        self.work.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.work / ".prepare.lock"):
+        with alone(self.work, f"prepares {self.name}"):
             yield
 
     def recognise(self) -> None:

@@ -11,7 +11,6 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -25,7 +24,6 @@ from deepfake_lab import audio
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import UNKNOWN
 from deepfake_lab.data.workers import pool, progress, workers_for
-from deepfake_lab.types import LabError
 
 Depth = Literal["full", "header"]
 """How far to look: decode everything, or read what the header says."""
@@ -182,16 +180,8 @@ def _inspected(root: Path, paths: Sequence[str], depth: Depth, workers: int) -> 
         yield from (_inspect_some(root, task, depth) for task in tasks)
         return
     with pool(workers) as processes:
-        try:
-            for future in as_completed([processes.submit(_inspect_some, root, task, depth) for task in tasks]):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise LabError(
-                f"{root}: a process that looked through the files died, perhaps for lack of memory. "
-                "Try data.workers=1; what has been seen is kept."
-            ) from error
-        finally:
-            processes.shutdown(cancel_futures=True)
+        for future in as_completed([processes.submit(_inspect_some, root, task, depth) for task in tasks]):
+            yield future.result()
 
 
 def _inspect_some(root: Path, paths: Sequence[str], depth: Depth) -> list[Inspection]:

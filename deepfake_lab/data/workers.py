@@ -8,10 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import Progress
+
+from deepfake_lab.types import LabError
 
 MOST_WORKERS = 8
 """Processes taken unless a number is given; more seldom help, since a disk or memory sets the pace."""
@@ -25,16 +28,30 @@ def workers_for(wanted: int) -> int:
     return wanted or min(os.cpu_count() or 1, MOST_WORKERS)
 
 
-def pool(workers: int, start: Callable[..., None] | None = None, *arguments: object) -> ProcessPoolExecutor:
-    """Processes of one thread each that end with their parent.
+@contextmanager
+def pool(workers: int, start: Callable[..., None] | None = None, *arguments: object) -> Iterator[ProcessPoolExecutor]:
+    """Processes of one thread each that end with the block, or with their parent.
 
     Args:
         workers: see `workers_for`.
         start: called with `arguments` in every process before it begins.
         arguments: of `start`.
+
+    Raises:
+        LabError: one of them died.
     """
     spawn = multiprocessing.get_context("spawn")  # forking a process that runs torch's threads may hang it
-    return ProcessPoolExecutor(workers_for(workers), spawn, initializer=_start, initargs=(start, arguments))
+    with ProcessPoolExecutor(workers_for(workers), spawn, initializer=_start, initargs=(start, arguments)) as processes:
+        try:
+            yield processes
+        except BrokenProcessPool as error:
+            raise LabError(
+                f"one of {workers_for(workers)} worker processes died, most likely killed for lack of memory (dmesg "
+                "tells). What has been done is kept: run the same command again to go on, with data.workers=1, or "
+                "workers=1 where the command has that."
+            ) from error
+        finally:
+            processes.shutdown(cancel_futures=True)
 
 
 def say(text: str) -> None:

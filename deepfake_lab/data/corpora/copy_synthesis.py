@@ -86,12 +86,9 @@ def make_clips(
     done = len(sentences) - len(missing)
     with pool(workers, _start, systems, folder, seed) as processes, progress(title, done, len(sentences)) as advance:
         futures = {processes.submit(_make, sentence): sentence for sentence in missing}
-        try:
-            for future in as_completed(futures):
-                _finish(future, futures[future], folder)
-                advance(1)
-        finally:
-            processes.shutdown(cancel_futures=True)
+        for future in as_completed(futures):
+            _finish(future, futures[future], folder)
+            advance(1)
 
 
 def versions(sentence: Sentence, systems: Mapping[str, Vocoder], seed: int) -> dict[str, Samples]:
@@ -151,16 +148,13 @@ def _finish(future: Future[None], sentence: Sentence, folder: Path) -> None:
     """Turns what went wrong in a process into an error that says where and what to do."""
     try:
         future.result()
-    except LabError:
+    except (LabError, BrokenProcessPool):
         raise
     except OSError as error:
         raise LabError(f"{folder}: {sentence.name} cannot be written ({error}). Make room. {_KEPT}") from error
     except ImportError as error:
         what = "Install the synthesis systems: pip install 'deepfake-lab[synthesis]'"
         raise LabError(f"{sentence.name}: {error}. {what}. {_KEPT}") from error
-    except BrokenProcessPool as error:
-        what = "a worker process died, perhaps for lack of memory. Try data.workers=1"
-        raise LabError(f"{sentence.name}: {what}. {_KEPT}") from error
     except Exception as error:
         raise RuntimeError(f"{sentence.name}: {type(error).__name__}: {error}. {_KEPT}") from error
 

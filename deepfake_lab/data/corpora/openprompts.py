@@ -14,7 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
-import filelock
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,6 +26,7 @@ from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.inspection import inspect
 from deepfake_lab.data.manifest import NO_ATTACK, Finding, Manifest
 from deepfake_lab.data.release import check_names
+from deepfake_lab.data.turns import alone
 from deepfake_lab.data.workers import say
 from deepfake_lab.types import BONAFIDE, SAMPLE_RATE, SPLITS, SPOOF, LabError, Split
 
@@ -124,24 +124,15 @@ class OpenPrompts(Corpus):
     def _prepare(self, *, force: bool) -> Manifest:
         if not force and self.manifest_path.is_file() and self._planned() is not None:
             return super().prepare()
-        self.root.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.root / ".prepare.lock")
         try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            say(f"{self.root}: another process prepares this corpus; waiting for it.")
-            lock.acquire()
-            force = False  # it has just been built
-        try:
-            if self._planned() is None:
-                self.manifest_path.unlink(missing_ok=True)
-            return super().prepare(force=force)
+            with alone(self.root, f"prepares {self.name}") as waited:
+                if self._planned() is None:
+                    self.manifest_path.unlink(missing_ok=True)
+                return super().prepare(force=force and not waited)  # it has just been built
         except OSError as error:  # of what is not a clip: packages, plan, manifest
             free = shutil.disk_usage(self.root).free / 1e6
             what = f"{error.filename or self.root}: {error.strerror or error} ({free:.1f} MB free)"
             raise LabError(f"{what}. Make room, or choose another folder with data.root=DIR, and run again.") from error
-        finally:
-            lock.release()
 
     def build(self, *, force: bool) -> Manifest:
         """Makes all clips that are not there yet; see `Corpus.build`."""

@@ -44,15 +44,16 @@ class Workers:
 
     def __init__(self, workers: int, systems: Mapping[str, System], folders: Mapping[str, Path], root: Path) -> None:
         self.root = root
-        self._pool = pool(workers, _start, _Work(systems, folders, root))
+        self._processes = pool(workers, _start, _Work(systems, folders, root))
 
     def __enter__(self) -> Self:
+        self._pool = self._processes.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._processes.__exit__(kind, error, trace)
 
     def survey(self, files: Sequence[tuple[Voice, str]]) -> list[Prompt]:
         """Finds the speech in recordings, given as (voice, file); in order."""
@@ -97,15 +98,11 @@ def _result(future: Future[Result], what: str) -> Result:
     """The result of a task, or an error that says which task failed."""
     try:
         return future.result()
-    except (LabError, OSError):
+    except (LabError, OSError, BrokenProcessPool):
         raise
     except ImportError as error:
         raise LabError(
             f"{what}: {error}. Install the synthesis systems: pip install 'deepfake-lab[synthesis]'. {_KEPT}"
-        ) from error
-    except BrokenProcessPool as error:
-        raise LabError(
-            f"{what}: a worker process died, perhaps for lack of memory. Try data.workers=1. {_KEPT}"
         ) from error
     except Exception as error:
         raise RuntimeError(f"{what} failed: {type(error).__name__}: {error}. {_KEPT}") from error
