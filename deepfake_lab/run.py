@@ -85,6 +85,7 @@ def _tracked_run(
     callbacks: Sequence[pl.Callback],
 ) -> float:
     """The run proper, inside an MLflow run."""
+    from deepfake_lab.data.files import write_whole
     from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
     from deepfake_lab.tracking import flatten, source_tags
@@ -100,8 +101,8 @@ def _tracked_run(
     tags = source_tags() | {**config["choices"], "seed": str(config["seed"]), "corpus": datamodule.corpus.name}
     with tracking.run(run_dir.name, tags=tags, run_id=begun, parent=os.environ.get(PARENT_RUN_VARIABLE)) as tracked:
         about = {"mlflow_run_id": tracked.id, "tracking_uri": tracking.uri, "command": command}
-        note.write_text(json.dumps(about))
-        (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        write_whole(note, json.dumps(about))
+        write_whole(run_dir / "config.yaml", OmegaConf.to_yaml(config))
         tracked.log_config(config, flatten(parameters) | config["choices"])
         tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
         task = _build_task(config)
