@@ -127,7 +127,7 @@ def _attacked(config: dict[str, Any], attack: Attack, trials: Trials, folder: Pa
 
 def _suspicions(config: dict[str, Any], attack: Attack, trials: Trials, folder: Path) -> list[str]:
     """Signs that the detector whose gradients are used hides them; looked for once."""
-    from deepfake_lab.data.files import whole
+    from deepfake_lab.data.files import write_whole
     from deepfake_lab.evaluation.attacked import Trials
     from deepfake_lab.evaluation.masking import suspicions
     from deepfake_lab.evaluation.trials import sampled
@@ -138,9 +138,8 @@ def _suspicions(config: dict[str, Any], attack: Attack, trials: Trials, folder: 
     if not kept.is_file():
         checked = Trials(sampled(trials.manifest, config["checked"], config["seed"]), attack.detector)
         batch = checked.batch(0, len(checked))
-        with whole(kept) as partial:
-            found = suspicions(attack.source, batch, attack.adversary, _budgets(config), config["seed"])
-            partial.write_text(json.dumps(found))
+        found = suspicions(attack.source, batch, attack.adversary, _budgets(config), config["seed"])
+        write_whole(kept, json.dumps(found))
     known: list[str] = json.loads(kept.read_text())
     return known
 

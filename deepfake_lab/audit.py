@@ -85,12 +85,14 @@ def _treatment(module: TreatmentModule) -> Treatment | None:
 
 def _record(found: Audit, subject: Subject, config: dict[str, Any], folder: Path, tracking: Tracking) -> None:
     """Leaves page and cues in the folder, and everything in an MLflow run."""
+    from deepfake_lab.data.files import whole
     from deepfake_lab.evaluation.audit.report import markdown, write_page
     from deepfake_lab.tracking import source_tags
 
     folder.mkdir(parents=True, exist_ok=True)
     write_page(found, folder / "audit.html")
-    found.all_cues().to_parquet(folder / "cues.parquet")
+    with whole(folder / "cues.parquet") as partial:
+        found.all_cues().to_parquet(partial)
     verdicts = {f"fit.{verdict.purpose}": str(verdict.fit).lower() for verdict in found.verdicts}
     tags = source_tags() | verdicts | {"kind": "audit", "corpus": subject.name}
     tags |= {f"warning.{concern.code}": "true" for concern in found.concerns}

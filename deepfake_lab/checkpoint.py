@@ -7,8 +7,6 @@ A checkpoint holds tensors and plain containers alone. Its `detector` entry is t
 from __future__ import annotations
 
 import importlib
-import pickle
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from deepfake_lab.config.schema import MODEL_TRAINING
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.tensors import read_checkpoint, write_checkpoint
 from deepfake_lab.models.detector import FROM_DEV, Detector
 from deepfake_lab.models.ensemble import Ensemble, Fusion
 from deepfake_lab.types import LabError
@@ -113,8 +111,7 @@ def load_ensemble(checkpoints: Sequence[str], fusion: Fusion = "mean") -> Ensemb
 def save_detector(detector: Detector, path: str | Path) -> None:
     """Writes a detector alone (no optimizer state), atomically."""
     state = {_PREFIX + name: tensor.detach().cpu() for name, tensor in detector.state_dict().items()}
-    with whole(Path(path)) as partial:
-        torch.save({"detector": detector.config, "state_dict": state, "trained_on": detector.trained_on}, partial)
+    write_checkpoint({"detector": detector.config, "state_dict": state, "trained_on": detector.trained_on}, Path(path))
 
 
 def load_detector(path: str | Path) -> Detector:
@@ -163,35 +160,6 @@ def device_called(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise LabError(f"device={name}: cannot be used ({str(error).splitlines()[0]}). Try device=cpu.") from error
     return chosen
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint's content without unpickling anything but tensors and plain containers.
-
-    Raises:
-        LabError: the file is missing or damaged (every byte is checked), or holds something else.
-    """
-    if not Path(path).is_file():
-        raise LabError(f"{path}: no such checkpoint. Runs leave theirs in runs/*/detector.ckpt.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise zipfile.BadZipFile("it is compressed, as torch.save never does")  # a few kB may hold any number
-            if (damaged := archive.testzip()) is not None:  # torch.load does not look at the checksums
-                raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise LabError(
-            f"{path}: holds more than tensors and plain containers, so it may run code. Do not use it."
-        ) from error
-    except Exception as error:  # damage shows as errors of many families
-        reason = str(error).partition("\n")[0]
-        raise LabError(
-            f"{path}: not a readable checkpoint ({reason}). It may be damaged: use the file of another run."
-        ) from error
-    if not isinstance(content, dict):
-        raise LabError(f"{path}: holds a {type(content).__name__}, not a checkpoint. Name a file written by a run.")
-    return content
 
 
 def _check_config(config: object, path: str | Path) -> None:

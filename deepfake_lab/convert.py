@@ -43,21 +43,20 @@ def convert(composed: DictConfig) -> None:
 
 
 def _convert_vocoder(kind: str, source: Path, target: Path) -> None:
-    import torch
-
-    from deepfake_lab.data.files import whole
+    from deepfake_lab.data.tensors import write_checkpoint
     from deepfake_lab.synthesis.neural.published.reading import read_published
     from deepfake_lab.synthesis.neural.weights import packed
 
     generator, settings = read_published(kind, source)
-    with _writing(target), whole(target) as partial:
-        torch.save(packed(generator, settings, {"converted": source.name}), partial)
+    with _writing(target):
+        write_checkpoint(packed(generator, settings, {"converted": source.name}), target)
     count = sum(parameter.numel() for parameter in generator.parameters())
     print(f"{source}: {count:,} parameters of {kind} -> {target}")
 
 
 def _convert_detector(config: dict[str, Any], source: Path, target: Path) -> None:
-    from deepfake_lab.checkpoint import build_detector, read_checkpoint, save_detector
+    from deepfake_lab.checkpoint import build_detector, save_detector
+    from deepfake_lab.data.tensors import read_checkpoint
 
     detector = build_detector(config["model"])
     weights = read_checkpoint(source)

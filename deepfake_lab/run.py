@@ -141,6 +141,7 @@ def _check_stages(config: dict[str, Any]) -> None:
 
 def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, callbacks: Sequence[pl.Callback]) -> float:
     """The run proper, inside an MLflow run."""
+    from deepfake_lab.data.files import write_whole
     from deepfake_lab.data.notes import RUN_NOTE, read_note
     from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
@@ -165,8 +166,8 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
             "tracking_uri": tracking.uri,
             "command": known.get("command") or job.command,
         }
-        note.write_text(json.dumps(about))
-        (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(config))
+        write_whole(note, json.dumps(about))
+        write_whole(run_dir / "config.yaml", OmegaConf.to_yaml(config))
         tracked.log_config(config, flatten(job.parameters) | config["choices"])
         tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
         task = _build_task(config, datamodule)

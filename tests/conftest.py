@@ -88,6 +88,39 @@ def lab(tmp_path, monkeypatch, capfd, empty_database):
     return Lab(tmp_path, monkeypatch, capfd)
 
 
+class SmallDisk:
+    """A file system of its own, in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def resize(self, size: str) -> None:
+        """Gives it another size, such as 300k or 4m."""
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.folder], check=True)
+
+    def fill(self, leave: int) -> None:
+        """Leaves so many bytes free, in whole pages, beside a file called `filling`."""
+        filling = self.folder / "filling"
+        filling.unlink(missing_ok=True)
+        filling.write_bytes(bytes(shutil.disk_usage(self.folder).free - leave))
+
+    def files(self) -> dict[str, bytes]:
+        """Contents of all files by path, hidden ones too; without what fills it."""
+        found = (path for path in self.folder.rglob("*") if path.is_file() and path.name != "filling")
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in found}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A mounted file system of 1 MiB."""
+    (tmp_path / "disk").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path / "disk"]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here: that takes root, and the right to")
+    yield SmallDisk(tmp_path / "disk")
+    subprocess.run(["umount", "--lazy", tmp_path / "disk"], check=True)
+
+
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory, empty_database) -> Path:
     """Folder of a finished run on the toy corpus, one epoch long; its corpus is beside it. Only to look at."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.notes import RUN_NOTE, read_note
 from deepfake_lab.types import LabError
 
@@ -98,8 +98,7 @@ class Outcome:
     def write(self, place: Path) -> None:
         """Leaves it in the job's folder."""
         place.mkdir(parents=True, exist_ok=True)
-        with whole(place / OUTCOME) as partial:
-            partial.write_text(json.dumps(dataclasses.asdict(self), indent=1))
+        write_whole(place / OUTCOME, json.dumps(dataclasses.asdict(self), indent=1))
 
 
 @dataclass(frozen=True)
@@ -171,8 +170,7 @@ class Plan:
 
     def write(self, folder: Path) -> None:
         """Leaves the plan in the benchmark's folder."""
-        with whole(folder / PLAN) as partial:
-            partial.write_text(json.dumps(dataclasses.asdict(self), indent=1))
+        write_whole(folder / PLAN, json.dumps(dataclasses.asdict(self), indent=1))
 
 
 class Failure(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -25,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from deepfake_lab.config.checks import suggestion
 from deepfake_lab.config.schema import CONF
+from deepfake_lab.data.files import disk_error, is_disk_failure
 from deepfake_lab.types import LabError
 
 USER_ERROR = 2
@@ -51,6 +53,8 @@ def launch(name: str, command: Callable[[DictConfig], Any]) -> None:
         _stop(stop, "the same command, called again, goes on")
     except (LabError, HydraException, OmegaConfBaseException) as error:
         _refuse(error, name)
+    except OSError as error:
+        _refuse(_of_disk(error), name)
 
 
 def _job(name: str, command: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
@@ -70,10 +74,11 @@ def _job(name: str, command: Callable[[DictConfig], Any]) -> Callable[[DictConfi
             run_dir = Path(HydraConfig.get().runtime.output_dir)
             resumable = name == "run" and (run_dir / "config.yaml").is_file()
             _stop(cause, f"resume={run_dir} goes on" if resumable else "the same command, called again, goes on")
-        except LabError as error:
+        except (LabError, OSError) as error:
+            told = error if isinstance(error, LabError) else _of_disk(error)
             if HydraConfig.get().mode == RunMode.RUN:
-                _refuse(error, name)
-            raise
+                _refuse(told, name)
+            raise told from error.__cause__
 
     return job
 
@@ -100,6 +105,13 @@ def _stop(interruption: KeyboardInterrupt, how_to_go_on: str) -> NoReturn:
     terminated = isinstance(interruption, Terminated)
     print(f"{'terminated' if terminated else 'interrupted'}: {how_to_go_on}", file=sys.stderr)
     sys.exit(128 + (signal.SIGTERM if terminated else signal.SIGINT))
+
+
+def _of_disk(error: OSError) -> LabError:
+    """What a full disk, or one that lets itself only be read, means for people; any other error is raised again."""
+    if not is_disk_failure(error) or error.errno == errno.EIO:  # the latter may be of reading
+        raise error
+    return disk_error(Path(error.filename or "a file"), error.errno or 0)
 
 
 def _refuse(error: Exception, name: str) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.inspection import INSPECTED, Depth, inspect_all
 from deepfake_lab.data.manifest import SCHEMA, Finding
 from deepfake_lab.data.turns import alone
@@ -124,9 +124,7 @@ class Download:
         if not len(bad):
             return []
         files = {row["path"]: row["problem"] for row in bad.select(["path", "problem"]).to_pylist()}
-        with whole(self.problems_path) as partial:
-            lines = (f"{path}\t{problem}\n" for path, problem in sorted(files.items()))
-            partial.write_text("".join(lines), encoding="utf-8")
+        write_whole(self.problems_path, "".join(f"{path}\t{problem}\n" for path, problem in sorted(files.items())))
         missing = sum(problem == "missing" for problem in files.values())
         number = f"{len(files):,} files cannot be used ({missing:,} missing, {len(files) - missing:,} unreadable)"
         shown = "; ".join(f"{path}: {problem}" for path, problem in sorted(files.items())[:3])

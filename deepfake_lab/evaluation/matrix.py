@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from deepfake_lab.benchmarking.jobs import Failure, Job, Outcome, Plan, failures
 from deepfake_lab.data import guards
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.manifest import NO_ATTACK, Manifest
 from deepfake_lab.evaluation.audit.overlap import between_corpora
 from deepfake_lab.evaluation.bootstrap import Interval
@@ -138,7 +139,7 @@ def report_matrices(
     matrices = read_matrices(plan, folder, cluster=cluster, replicates=replicates, seed=seed)
     page = matrix_page(matrices, plan.left_out, failures(plan.jobs, folder))
     write_page(page, output, "matrix")
-    to_frame(matrices).to_csv(output / "matrix.csv", index=False)
+    write_whole(output / "matrix.csv", to_frame(matrices).to_csv(index=False))
     return page
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.notes import read_note
 from deepfake_lab.data.tables import read_parquet
 from deepfake_lab.evaluation.official import write_official
@@ -47,12 +48,12 @@ def write_report(table: pd.DataFrame, summary: Summary, folder: Path, origin: Or
     """
     origin = origin or Origin()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(summary.to_markdown())
-    summary.cells.to_csv(folder / "cells.csv", index=False)
+    write_whole(folder / "report.md", summary.to_markdown())
+    write_whole(folder / "cells.csv", summary.cells.to_csv(index=False))
     metrics = summary.metrics()
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=1))
     notes = Notes(summary.notes, summary.skipped, summary.control)
-    (folder / "notes.json").write_text(json.dumps(notes._asdict(), indent=1))
+    write_whole(folder / "notes.json", json.dumps(notes._asdict(), indent=1))
     for split, trials in table.groupby("split"):
         write_table(trials, folder / "scores" / str(split) / "trials.parquet")
         write_official(trials, folder / "scores" / str(split))
@@ -64,11 +65,12 @@ def write_report(table: pd.DataFrame, summary: Summary, folder: Path, origin: Or
             split: {cell: metrics[f"{split}/cm/{cell}"] for cell in ("tp", "fp", "tn", "fn")}
             for split in summary.splits
         }
-        (folder / "confusion_matrix.json").write_text(json.dumps({"threshold": summary.threshold, **cells}, indent=1))
+        counts = json.dumps({"threshold": summary.threshold, **cells}, indent=1)
+        write_whole(folder / "confusion_matrix.json", counts)
     drawn = pictures(table, summary, origin.curves)
     for name, picture in drawn.items():
-        (folder / f"{name}.png").write_bytes(picture.png)
-    (folder / "report.html").write_text(render(run_page(summary, drawn, origin)), encoding="utf-8")
+        write_whole(folder / f"{name}.png", picture.png)
+    write_whole(folder / "report.html", render(run_page(summary, drawn, origin)))
 
 
 def read_notes(folder: Path) -> Notes:

@@ -36,7 +36,7 @@ from deepfake_lab.serving.schemas import CensusSaid, Detection, ExplanationSaid,
 from deepfake_lab.serving.streaming import StreamingDetector
 from deepfake_lab.serving.telemetry import Metrics, bucket, log
 from deepfake_lab.serving.uploads import received
-from deepfake_lab.types import SAMPLE_RATE
+from deepfake_lab.types import SAMPLE_RATE, LabError
 
 DETECT, EXPLAIN, STREAM = "/v1/detect", "/v1/explain", "/v1/stream"
 _PAGE: Final = Path(__file__).with_name("page")
@@ -219,7 +219,7 @@ class Service:
     def _write_census(self) -> None:
         try:
             self._census.write()
-        except OSError as error:  # a full disk is no reason to judge nobody
+        except (OSError, LabError) as error:  # a full disk is no reason to judge nobody
             log("census not written", level=logging.ERROR, why=str(error))
 
     def _close(self) -> None:

@@ -16,7 +16,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.types import LabError
 
 Numbers = npt.NDArray[np.float64]
@@ -127,11 +127,10 @@ class KeptCensus:
         """Writes the counts, whole or not at all, to the file if one is named.
 
         Raises:
-            OSError: it cannot be written.
+            OSError, LabError: it cannot be written.
         """
         if self._file is not None:
-            with whole(self._file) as partial:
-                partial.write_text(json.dumps(self.now().plain()), encoding="utf-8")
+            write_whole(self._file, json.dumps(self.now().plain()))
 
 
 def _stability(before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> float:

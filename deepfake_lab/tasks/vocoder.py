@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from deepfake_lab.data.dataset import UtteranceDataset
-from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.sampling import Draw
+from deepfake_lab.data.tensors import read_checkpoint, write_checkpoint
 from deepfake_lab.synthesis.neural.training import Training
-from deepfake_lab.synthesis.neural.weights import packed, read_content
+from deepfake_lab.synthesis.neural.weights import packed
 from deepfake_lab.types import Batch, LabError
 
 
@@ -61,7 +60,7 @@ class Session:
                     "with force=true, or name another file: weights=."
                 )
             return
-        content = read_content(self.checkpoint)
+        content = read_checkpoint(self.checkpoint, "Begin anew with force=true, or name another file: weights=.")
         known = content.get("settings", {})
         if others := [name for name, value in self.settings.items() if known.get(name) != value]:
             raise LabError(
@@ -80,12 +79,12 @@ class Session:
     def save(self) -> None:
         """Writes the checkpoint."""
         content = {"settings": self.settings, "seconds": self.seconds, "run_id": self.run_id}
-        _write(content | {"training": self.training.state_dict()}, self.checkpoint)
+        write_checkpoint(content | {"training": self.training.state_dict()}, self.checkpoint)
 
     def save_weights(self) -> None:
         """Writes the vocoder alone."""
         about = {"steps": self.training.steps, "seconds": self.seconds, "run_id": self.run_id, **self.settings}
-        _write(packed(self.training.generator, self.settings["vocoder"], about), self.weights)
+        write_checkpoint(packed(self.training.generator, self.settings["vocoder"], about), self.weights)
 
     def recent(self, steps: int) -> dict[str, float]:
         """Mean of each term of the loss over those of the last steps that have it."""
@@ -151,12 +150,3 @@ def _draws(size: int, batch_size: int, seed: int, first: int) -> Iterator[list[A
 
 def _wave(batch: object) -> Tensor:
     return cast(Batch, batch).wave  # the data set makes whole batches
-
-
-def _write(content: Mapping[str, Any], path: Path) -> None:
-    """Writes tensors and plain containers, whole or not at all."""
-    try:
-        with whole(path) as partial:
-            torch.save(content, partial)
-    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-        raise LabError(f"{path}: cannot be written ({error}). Make room, or name another file: weights=.") from error

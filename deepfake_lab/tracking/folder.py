@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.notes import read_note
 from deepfake_lab.tracking.run import Run, source_tags
 from deepfake_lab.tracking.store import Tracking
@@ -28,5 +29,5 @@ def run_of_folder(tracking: Tracking, folder: Path, command: str, tags: Mapping[
     known = read_note(note, {"run_id": str, "tracking_uri": str})
     run_id = known.get("run_id") if known.get("tracking_uri") == tracking.uri else None
     with tracking.run(folder.name, tags=source_tags() | dict(tags), run_id=run_id) as tracked:
-        note.write_text(json.dumps({"run_id": tracked.id, "tracking_uri": tracking.uri, "command": command}))
+        write_whole(note, json.dumps({"run_id": tracked.id, "tracking_uri": tracking.uri, "command": command}))
         yield tracked

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
+from deepfake_lab.data.files import whole, write_whole
 from deepfake_lab.evaluation.plots.style import BLUE, GREY
 from deepfake_lab.tuning.space import as_text
 
@@ -93,12 +94,13 @@ def print_report(study: optuna.Study, metric: str, command: str) -> None:
 def write_report(study: optuna.Study, metric: str, command: str, folder: Path) -> None:
     """Leaves `report.md`, `trials.csv`, `history.png` and `parameters.png` in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.md").write_text(to_markdown(study, metric, command))
+    write_whole(folder / "report.md", to_markdown(study, metric, command))
     columns = ("number", "state", "value", "duration", "params", "user_attrs")
-    study.trials_dataframe(attrs=columns).to_csv(folder / "trials.csv", index=False)
+    write_whole(folder / "trials.csv", study.trials_dataframe(attrs=columns).to_csv(index=False))
     if leaders(study):
-        history(study, metric).savefig(folder / "history.png", dpi=120)
-        parameters(study, metric).savefig(folder / "parameters.png", dpi=120)
+        for name, draw in (("history", history), ("parameters", parameters)):
+            with whole(folder / f"{name}.png") as partial:
+                draw(study, metric).savefig(partial, dpi=120)
 
 
 def history(study: optuna.Study, metric: str) -> Figure:

@@ -23,6 +23,7 @@ from deepfake_lab.data.corpora.openprompts_plan import Plan, plan
 from deepfake_lab.data.corpora.openprompts_voices import COLLECTIONS, TELEPHONE_VOICES, WIDE_VOICES, Voice, notice
 from deepfake_lab.data.corpora.openprompts_workers import Workers
 from deepfake_lab.data.corpus import Corpus
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.inspection import inspect
 from deepfake_lab.data.manifest import NO_ATTACK, Finding, Manifest
 from deepfake_lab.data.release import check_names
@@ -129,7 +130,7 @@ class OpenPrompts(Corpus):
                 if self._planned() is None:
                     self.manifest_path.unlink(missing_ok=True)
                 return super().prepare(force=force and not waited)  # it has just been built
-        except OSError as error:  # of what is not a clip: packages, plan, manifest
+        except OSError as error:  # of packages and folders; what is written whole says so itself
             free = shutil.disk_usage(self.root).free / 1e6
             what = f"{error.filename or self.root}: {error.strerror or error} ({free:.1f} MB free)"
             raise LabError(f"{what}. Make room, or choose another folder with data.root=DIR, and run again.") from error
@@ -152,7 +153,7 @@ class OpenPrompts(Corpus):
                 for partial in folder.glob(".*"):  # of a call that was killed while it wrote
                     partial.unlink()
             workers.make(clips, f"openprompts ({self.preset}): making clips")
-        (self.root / "NOTICE").write_text(notice(self._preset.voices), encoding="utf-8")
+        write_whole(self.root / "NOTICE", notice(self._preset.voices))
         rows = (self._row(clip, folders[clip.package]) for clip in clips)
         return Manifest.from_rows(rows, self.root, self.name)
 

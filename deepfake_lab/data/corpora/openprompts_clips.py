@@ -14,7 +14,7 @@ from deepfake_lab.audio import AudioError, Wave, info, load
 from deepfake_lab.data.corpora.openprompts_audio import FRAME, Piece, pieces
 from deepfake_lab.data.corpora.openprompts_lines import LINES, Int16, Line
 from deepfake_lab.data.corpora.openprompts_voices import COLLECTIONS, TELEPHONE, Voice
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.manifest import UNKNOWN
 from deepfake_lab.data.spans import spans_text
 from deepfake_lab.types import SAMPLE_RATE, Span, Split
@@ -159,12 +159,11 @@ def write_clip(path: Path, samples: Int16) -> None:
     """Writes 16-bit samples ``(T,)`` at 16 kHz as FLAC, whole or not at all.
 
     Raises:
-        OSError: the disk is full or does not let itself be written.
+        DiskError: the disk is full or does not let itself be written.
     """
-    encoded = io.BytesIO()  # libsndfile says nothing useful of a full disk, writing bytes does
+    encoded = io.BytesIO()  # on a full disk libsndfile leaves part of a file, and says nothing
     soundfile.write(encoded, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    with whole(path) as partial:
-        partial.write_bytes(encoded.getvalue())
+    write_whole(path, encoded.getvalue())
 
 
 def _speech(clip: Clip, system: System | None, folder: Path) -> Wave:

@@ -15,7 +15,7 @@ from deepfake_lab.data.corpora.openprompts_audio import Piece
 from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, TextToSpeech, Vocoder
 from deepfake_lab.data.corpora.openprompts_lines import MARGIN_FRAMES
 from deepfake_lab.data.corpora.openprompts_voices import TELEPHONE, Voice
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.manifest import NO_ATTACK, UNKNOWN
 from deepfake_lab.types import SAMPLE_RATE, LabError, Split
 
@@ -67,8 +67,7 @@ class Plan(NamedTuple):
     def write(self, path: Path) -> None:
         """Writes the plan, whole or not at all."""
         content = {"settings": self.settings, "clips": [asdict(clip) for clip in self.clips]}
-        with whole(path) as partial:
-            partial.write_text(json.dumps(content, indent=0, ensure_ascii=False), encoding="utf-8")
+        write_whole(path, json.dumps(content, indent=0, ensure_ascii=False))
 
     def same_files(self, earlier: Self) -> set[str]:
         """Paths of the clips that an earlier plan has made with the same bytes."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,10 +11,10 @@ from typing import NamedTuple, Self, TypeVar
 
 from deepfake_lab.data.corpora.openprompts_clips import Clip, Prompt, System, make, survey
 from deepfake_lab.data.corpora.openprompts_voices import Voice
+from deepfake_lab.data.files import DiskError
 from deepfake_lab.data.workers import pool, progress
 from deepfake_lab.types import LabError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BYTES_A_SAMPLE = 1.6  # of 16-bit FLAC with line noise in it, on the generous side
 _KEPT = "The clips made so far are kept: run the same command again to go on."
 
@@ -77,21 +74,15 @@ class Workers:
             for number, future in enumerate(as_completed(futures)):
                 try:
                     _result(future, f"clip {futures[future].key}")
+                except DiskError as error:
+                    raise self._what_is_needed(error, missing[number:]) from error
                 except OSError as error:
-                    raise self._disk_error(error, futures[future], missing[number:]) from error
+                    raise LabError(f"{self.root / futures[future].path}: {error}. {_KEPT}") from error
                 advance(1)
 
-    def _disk_error(self, error: OSError, clip: Clip, missing: Sequence[Clip]) -> LabError:
-        path = self.root / clip.path
-        if error.errno not in _FULL:
-            return LabError(f"{path}: {error}. {_KEPT}")
-        needed = sum(other.piece.stop - other.piece.start for other in missing) * _BYTES_A_SAMPLE / 1e6
-        free = shutil.disk_usage(self.root).free / 1e6
-        why = os.strerror(error.errno or 0)
-        return LabError(
-            f"{path}: cannot be written ({why}): {free:.1f} MB free, about {needed:.1f} MB more needed. "
-            f"Make room, or choose another folder with data.root=DIR. {_KEPT}"
-        )
+    def _what_is_needed(self, error: DiskError, missing: Sequence[Clip]) -> DiskError:
+        needed = sum(clip.piece.stop - clip.piece.start for clip in missing) * _BYTES_A_SAMPLE / 1e6
+        return DiskError(f"{error} About {needed:.1f} MB more are needed; data.root=DIR names another folder. {_KEPT}")
 
 
 def _result(future: Future[Result], what: str) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import soundfile
 
 from deepfake_lab.audio import Wave
 from deepfake_lab.data.corpus import Corpus
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.inspection import inspect
 from deepfake_lab.data.manifest import NO_ATTACK, Manifest
 from deepfake_lab.types import BONAFIDE, SAMPLE_RATE, SPLITS, SPOOF
@@ -82,8 +83,9 @@ class Toy(Corpus):
 
     def _write(self, name: str, wave: Wave) -> None:
         """Writes a file atomically: another process that makes the same corpus may be reading it already."""
-        with whole(self.root / name) as partial:
-            soundfile.write(partial, wave, SAMPLE_RATE)
+        encoded = io.BytesIO()  # on a full disk libsndfile leaves part of a file, and says nothing
+        soundfile.write(encoded, wave, SAMPLE_RATE, format="FLAC")
+        write_whole(self.root / name, encoded.getvalue())
 
     def _signal(self, rng: np.random.Generator, voice: float, system: str) -> Wave:
         """One utterance ``(T,)``, with a peak between 0.2 and 0.6."""

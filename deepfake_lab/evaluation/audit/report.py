@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.evaluation.audit import plots
 from deepfake_lab.evaluation.audit.audit import Audit, Shortcuts
 from deepfake_lab.evaluation.audit.shortcuts import joint
@@ -26,8 +26,7 @@ from deepfake_lab.types import SPLITS, Split
 
 def write_page(audit: Audit, path: Path) -> None:
     """Writes the page: one file that needs no other."""
-    with whole(path) as partial:
-        partial.write_text(render(_page(audit)), encoding="utf-8")
+    write_whole(path, render(_page(audit)))
 
 
 def _page(audit: Audit) -> Page:

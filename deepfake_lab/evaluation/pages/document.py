@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.evaluation.compare import Estimate
 from deepfake_lab.evaluation.pages.html import Page, Picture, Section, Table, render
 
@@ -49,11 +49,9 @@ def write_page(page: Page, folder: Path, name: str) -> None:
     """Leaves `NAME.html`, `NAME.md` and, for the latter, the pictures in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for file, part in _pictures(page, name):
-        with whole(folder / file) as partial:
-            partial.write_bytes(part.png)
+        write_whole(folder / file, part.png)
     for suffix, text in ((".html", render(page)), (".md", to_markdown(page, name))):
-        with whole(folder / f"{name}{suffix}") as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_whole(folder / f"{name}{suffix}", text)
 
 
 def to_markdown(page: Page, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.evaluation.bootstrap import bound_without_errors
 from deepfake_lab.evaluation.breakdown import FEW_GROUPS
 from deepfake_lab.evaluation.compare import Estimate
@@ -67,7 +68,7 @@ def leaderboard_page(board: Leaderboard, title: str, left_out: Mapping[str, str]
 def write_leaderboard(board: Leaderboard, page: Page, folder: Path) -> None:
     """Leaves `leaderboard.md`, `leaderboard.html`, `leaderboard.csv` and the picture in a folder."""
     write_page(page, folder, "leaderboard")
-    to_frame(board).to_csv(folder / "leaderboard.csv", index=False)
+    write_whole(folder / "leaderboard.csv", to_frame(board).to_csv(index=False))
 
 
 def figure(board: Leaderboard) -> Figure:
