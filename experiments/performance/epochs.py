@@ -1,6 +1,6 @@
-"""Compares whole epochs of training, as the lab does them, with pure forward, backward and optimizer on the same batches.
+"""Compares whole epochs of training, as the lab does them, with bare ones: forward, backward, optimizer, nothing else.
 
-Lightning trains on a corpus that worker processes read from FLAC; the bare loop has the batches of one epoch in memory.
+Lightning trains on a corpus that worker processes read from FLAC; the bare loop has such batches in memory.
 They take turns epoch by epoch. What counts as the lab's epoch is all that passes from its beginning to that of the
 next: reading, hooks, training metrics, the progress bar on a terminal, checkpoints, logging. Validation does not.
 """
@@ -24,7 +24,7 @@ from deepfake_lab.config import build
 
 BOUND = 1.10
 """Longest epoch allowed, in units of the bare loop's."""
-EPOCHS, WARM_UP, BATCHES = 6, 1, 12
+EPOCHS, WARM_UP, BATCHES = 5, 1, 20
 CORPUS = ("data=toy", f"data.utterances={16 * BATCHES}", "data.seconds=3.4")
 """As many utterances of each class as fill the batches, as long as those of openprompts are on average."""
 
@@ -83,21 +83,36 @@ def terminal():
     os.close(ours)
 
 
-def configuration(folder):
+def configuration(folder, corpus=CORPUS, epochs=WARM_UP + EPOCHS):
     """That of `python -m deepfake_lab.run model=crnn` on the CPU, on generated signals, recorded in `folder`."""
     settings = {"run_dir": folder, "data.root": f"{folder}/toy", "tracking.artifact_location": folder}
     settings |= {"tracking.uri": f"sqlite:///{folder}/mlflow.db", "trainer.accelerator": "cpu"}
-    settings |= {"trainer.max_epochs": WARM_UP + EPOCHS, "callbacks.early_stopping": "null"}
+    settings |= {"trainer.max_epochs": epochs, "callbacks.early_stopping": "null"}
     settings |= {"+trainer.limit_val_batches": 1}
-    return run_config(["model=crnn", *CORPUS, *(f"{key}={value}" for key, value in settings.items())])
+    return run_config(["model=crnn", *corpus, *(f"{key}={value}" for key, value in settings.items())])
+
+
+def corpus_of(config):
+    """The corpus as Lightning takes it."""
+    datamodule = build(config["loader"], corpus=build(config["data"]))
+    datamodule.setup()
+    return datamodule
+
+
+def fit(config, datamodule, tracked, first):
+    """Trains as `python -m deepfake_lab.run` does, recorded in an open run, with one callback before the usual ones."""
+    loss, optimizer = build(config["loss"]), build(config["optim"])
+    task = build(config["task"], detector=build_detector(config["model"]), loss=loss, optimizer=optimizer)
+    callbacks = [build(callback) for callback in config["callbacks"].values() if callback]
+    trainer = build(config["trainer"], callbacks=[first, *callbacks], logger=tracked.logger)
+    trainer.fit(task, datamodule=datamodule)
 
 
 def epoch_times(folder):
     """Median times in s of the lab's epoch, of the bare one, and of reading its batches alone."""
     config = configuration(folder)
     pl.seed_everything(config["seed"], verbose=False)
-    datamodule = build(config["loader"], corpus=build(config["data"]))
-    datamodule.setup()
+    datamodule = corpus_of(config)
     loader = datamodule.train_dataloader()
     batches, reading = list(loader), []
     for _ in range(EPOCHS):
@@ -105,13 +120,9 @@ def epoch_times(folder):
         for _ in loader:
             pass
         reading.append(time.perf_counter() - start)
-    loss, optimizer = build(config["loss"]), build(config["optim"])
-    task = build(config["task"], detector=build_detector(config["model"]), loss=loss, optimizer=optimizer)
     turns = TakingTurns(batches, BareLoop(config))
     with terminal(), build(config["tracking"]).run("epochs") as tracked:
-        callbacks = [build(callback) for callback in config["callbacks"].values() if callback]
-        trainer = build(config["trainer"], callbacks=[turns, *callbacks], logger=tracked.logger)
-        trainer.fit(task, datamodule=datamodule)
+        fit(config, datamodule, tracked, turns)
     assert len(turns.lab) == len(turns.bare) == WARM_UP + EPOCHS, "an epoch went by that nobody has timed"
     return (statistics.median(times) for times in (turns.lab[WARM_UP:], turns.bare[WARM_UP:], reading))
 

@@ -43,7 +43,7 @@ def help_time(folder):
 
 
 def python(arguments, folder):
-    """Runs the interpreter in a folder, where the callback of this one can be imported."""
+    """Runs the interpreter in a folder, where the callbacks of this one can be imported."""
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path}
     return subprocess.run(
@@ -54,7 +54,7 @@ def python(arguments, folder):
 def first_step(folder):
     """Times in s until `python -m deepfake_lab.run` has done a training step: on the clock, and of the processor."""
     note = Path(folder, "first_step.json")
-    callback = f"+callbacks.first_step={{_target_: first_step.FirstStep, note: {note}}}"
+    callback = f"+callbacks.first_step={{_target_: clocks.FirstStep, note: {note}}}"
     overrides = ["data=toy", "data.utterances=32", f"data.root={folder}/toy", callback]
     start = time.monotonic()
     python(["-m", "deepfake_lab.run", *overrides], folder)
