@@ -45,6 +45,9 @@ def run(composed: DictConfig, callbacks: Sequence[pl.Callback] = ()) -> float:
     _quieten()
     import pytorch_lightning as pl
 
+    from deepfake_lab.tasks.memory import keep_memory
+
+    keep_memory()
     tracking: Tracking = build(config["tracking"])
     tracking.connect()  # now, not after an hour of training
     pl.seed_everything(config["seed"], workers=True, verbose=False)
