@@ -90,6 +90,7 @@ def _tracked_run(
     """The run proper, inside an MLflow run."""
     from deepfake_lab.evaluation.cards import card_of
     from deepfake_lab.evaluation.report import print_summary
+    from deepfake_lab.tasks.features import feature_recipe
     from deepfake_lab.tracking import flatten, source_tags
 
     run_dir = Path(config["run_dir"])
@@ -112,6 +113,8 @@ def _tracked_run(
         tracked.log_metrics(card_of(task.detector).metrics())
         if config["embedding_cache"]:
             task.detector.cache_embeddings(Path(config["embedding_cache"]))
+        if config["loader"]["feature_cache"] and "fit" in config["stages"]:
+            datamodule.keep_features(feature_recipe(task, datamodule))
         trainer = _build_trainer(config, tracked, callbacks)
         if "fit" in config["stages"]:
             _fit(config, trainer, task, datamodule)

@@ -18,6 +18,7 @@ from deepfake_lab.data import guards
 from deepfake_lab.data.cache import DecodedCache
 from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.dataset import Augment, Crop, Trial, UtteranceDataset
+from deepfake_lab.data.features import FeatureCache, Recipe
 from deepfake_lab.data.manifest import Finding, Manifest
 from deepfake_lab.data.noise import NoiseCollection, with_trials
 from deepfake_lab.data.sampling import Balance, EpochSampler, PairSampler, copies_of, draw_shares
@@ -37,6 +38,8 @@ class CorpusDataModule(pl.LightningDataModule):
         balance: what training draws equally often; see `deepfake_lab.data.sampling.draw_shares`.
         trim: leave out the quiet edges of utterances; a trained detector knows whether it wants that.
         cache: folder for decoded copies of the utterances; None reads the files themselves.
+        feature_cache: folder for features of training windows, for `keep_features`.
+        crops: windows of a longer utterance that are kept there.
         augment: what is done to the windows of training, in this order, by any name.
         batch_size: utterances a batch.
         num_workers: reading processes; null takes one less than there are cores, at most 8.
@@ -58,6 +61,8 @@ class CorpusDataModule(pl.LightningDataModule):
         balance: Balance = "none",
         trim: bool = False,
         cache: str | Path | None = None,
+        feature_cache: str | Path | None = None,
+        crops: int = 4,
         augment: Mapping[str, Augment] | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
@@ -72,6 +77,9 @@ class CorpusDataModule(pl.LightningDataModule):
         self.balance = balance
         self.trim = trim
         self.cache = None if cache is None else Path(cache)
+        self.feature_cache = None if feature_cache is None else Path(feature_cache)
+        self.crops_kept = crops
+        self.features: FeatureCache | None = None
         self.augment = tuple((augment or {}).values())
         self.batch_size = batch_size
         self.num_workers = min((os.cpu_count() or 1) - 1, 8) if num_workers is None else num_workers
@@ -152,11 +160,19 @@ class CorpusDataModule(pl.LightningDataModule):
         """First windows of the test split."""
         return self.loader("test")
 
-    def loader(self, name: Split) -> DataLoader[Trial]:
-        """Batches of a split, as training or evaluation hears it."""
+    def keep_features(self, recipe: Recipe) -> None:
+        """Has training read features in place of audio, and computes those that are not kept yet.
+
+        Raises:
+            LabError: see `FeatureCache.build`.
+        """
+        assert self.feature_cache is not None
+        self.features = FeatureCache.build(self._dataset("train"), recipe, self.feature_cache, crops=self.crops_kept)
+
+    def _dataset(self, name: Split) -> UtteranceDataset:
         training = name == "train"
         manifest = self._splits[name]
-        dataset = UtteranceDataset(
+        return UtteranceDataset(
             manifest,
             self.window_s,
             crop=self.crops[training],
@@ -166,6 +182,14 @@ class CorpusDataModule(pl.LightningDataModule):
             cache=None if self.cache is None else DecodedCache.build(manifest, self.cache),
             augment=self.augment if training else (),
         )
+
+    def loader(self, name: Split) -> DataLoader[Trial]:
+        """Batches of a split, as training or evaluation hears it."""
+        training = name == "train"
+        manifest = self._splits[name]
+        dataset = self._dataset(name)
+        if training:
+            dataset.features = self.features
         sampler = self._training_sampler(manifest) if training else EpochSampler(len(dataset), self.seed, shuffle=False)
         return DataLoader(
             dataset,
