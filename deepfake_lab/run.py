@@ -90,6 +90,9 @@ def work(job: Job, callbacks: Sequence[pl.Callback] = ()) -> float:
     _quieten()
     import pytorch_lightning as pl
 
+    from deepfake_lab.tasks.memory import keep_memory
+
+    keep_memory()
     tracking: Tracking = build(config["tracking"])
     if leads():
         tracking.connect()  # now, not after an hour of training
@@ -196,6 +199,7 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
 
 def _build_task(config: dict[str, Any], datamodule: CorpusDataModule) -> DetectionTask:
     from deepfake_lab.checkpoint import load_detector
+    from deepfake_lab.tasks.features import feature_recipe
 
     training = ModelTraining.of(config["model"])
     detector = load_detector(config["checkpoint"]) if config["checkpoint"] else _new_detector(config, training)
@@ -211,6 +215,8 @@ def _build_task(config: dict[str, Any], datamodule: CorpusDataModule) -> Detecti
     datamodule.trim = detector.treatment.trim
     if config["embedding_cache"]:
         detector.cache_embeddings(Path(config["embedding_cache"]))
+    if config["loader"]["feature_cache"] and "fit" in config["stages"]:
+        datamodule.keep_features(feature_recipe(task, datamodule))
     return task
 
 

@@ -51,12 +51,14 @@ class Batch(NamedTuple):
         label: labels ``(B,)``, int64, 0 = bona fide, 1 = spoof.
         row: row of each utterance in its split's manifest ``(B,)``, int64; it identifies the trial.
         key: names of the utterances, for messages to people.
+        features: of the utterances ``(B, C, F, L)``, float16, where a cache gives them in place of `wave` ``(B, 0)``.
     """
 
     wave: Tensor
     label: Tensor
     row: Tensor
     key: tuple[str, ...]
+    features: Tensor | None = None
 
 
 class Output(NamedTuple):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch.utils.data import Dataset
 
 from deepfake_lab import audio
 from deepfake_lab.data.cache import DecodedCache
+from deepfake_lab.data.features import FeatureCache
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.sampling import Draw
 from deepfake_lab.types import SAMPLE_RATE, Batch, LabError
@@ -48,6 +51,9 @@ class UtteranceDataset(Dataset[Trial]):
         seed: of random crops, which depend on seed and `Draw` alone.
         cache: decoded copies of the manifest's utterances, read in place of the files.
         augment: what is done to each window, one after another; it too depends on seed and `Draw` alone.
+
+    Attributes:
+        features: of the windows, read in place of audio; None reads audio.
     """
 
     def __init__(
@@ -70,9 +76,11 @@ class UtteranceDataset(Dataset[Trial]):
         self.seed = seed
         self.cache = cache
         self.augment = tuple(augment)
+        self.features: FeatureCache | None = None
         begin, length = ("speech_start", "speech_frames") if trim else ("start", "frames")
-        table = manifest.table.select(["path", "key", begin, length, "sample_rate", "label"]).combine_chunks()
-        self._path, self._key = (_one_chunk(table, name) for name in ("path", "key"))
+        columns = ["path", "key", "audio_hash", begin, length, "sample_rate", "label"]
+        table = manifest.table.select(columns).combine_chunks()
+        self._path, self._key, self._hash = (_one_chunk(table, name) for name in ("path", "key", "audio_hash"))
         self._begin, self._length, self._rate, self._label = (
             table[name].to_numpy() for name in (begin, length, "sample_rate", "label")
         )
@@ -86,12 +94,33 @@ class UtteranceDataset(Dataset[Trial]):
 
     def __getitems__(self, draws: Sequence[Draw]) -> Batch:
         """The batch that a data loader asks for; each utterance goes into its row while the cache still holds it."""
+        rows = np.array([draw.row for draw in draws])
+        labels, keys = self._label[rows].astype(np.int64), self._key.take(pa.array(rows)).to_pylist()
+        features = None if self.features is None else self.features.read(draws)
+        wave = self.waves(draws) if features is None else torch.empty(len(draws), 0)
+        return Batch(wave, torch.from_numpy(labels), torch.from_numpy(rows), tuple(keys), features)
+
+    def waves(self, draws: Sequence[Draw]) -> torch.Tensor:
+        """The windows ``(B, T)`` that these draws have."""
         wave = np.empty((len(draws), self.samples), np.float32)
         for target, draw in zip(wave, draws, strict=True):
             target[:] = self._read(draw)
-        rows = np.array([draw.row for draw in draws])
-        labels, keys = self._label[rows].astype(np.int64), self._key.take(pa.array(rows)).to_pylist()
-        return Batch(torch.from_numpy(wave), torch.from_numpy(labels), torch.from_numpy(rows), tuple(keys))
+        return torch.from_numpy(wave)
+
+    def longer_than_window(self) -> npt.NDArray[np.bool_]:
+        """Which utterances have more than one window ``(N,)``."""
+        longer: npt.NDArray[np.bool_] = self._length > np.ceil(self.window_s * self._rate)
+        return longer
+
+    def fingerprint(self) -> bytes:
+        """A digest of all that decides the windows but augmentation: utterances, their files, and how they are cut."""
+        content = hashlib.sha256()
+        content.update(repr((self.root.resolve(), self.window_s, self.crop, self.padding, self.seed)).encode())
+        for column in (self._begin, self._length, self._rate):
+            content.update(np.ascontiguousarray(column).tobytes())
+        for names in (self._path, self._hash):
+            content.update("\0".join(map(str, names.to_pylist())).encode())
+        return content.digest()
 
     def _read(self, draw: Draw) -> audio.Wave:
         """The window of one utterance ``(T,)``."""

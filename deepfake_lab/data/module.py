@@ -19,6 +19,7 @@ from deepfake_lab.data import guards
 from deepfake_lab.data.cache import DecodedCache
 from deepfake_lab.data.corpus import Corpus
 from deepfake_lab.data.dataset import Augment, Crop, Trial, UtteranceDataset
+from deepfake_lab.data.features import FeatureCache, Recipe
 from deepfake_lab.data.manifest import Finding, Manifest
 from deepfake_lab.data.noise import NoiseCollection, with_trials
 from deepfake_lab.data.sampling import (
@@ -47,6 +48,8 @@ class CorpusDataModule(pl.LightningDataModule):
         balance: what training draws equally often; see `deepfake_lab.data.sampling.draw_shares`.
         trim: leave out the quiet edges of utterances; a trained detector knows whether it wants that.
         cache: folder for decoded copies of the utterances; None reads the files themselves.
+        feature_cache: folder for features of training windows, for `keep_features`.
+        crops: windows of a longer utterance that are kept there.
         augment: what is done to the windows of training, in this order, by any name.
         batch_size: utterances a batch, of all processes together that train a detector.
         num_workers: reading processes; null takes one less than there are cores, at most 8.
@@ -68,6 +71,8 @@ class CorpusDataModule(pl.LightningDataModule):
         balance: Balance = "none",
         trim: bool = False,
         cache: str | Path | None = None,
+        feature_cache: str | Path | None = None,
+        crops: int = 4,
         augment: Mapping[str, Augment] | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
@@ -82,6 +87,9 @@ class CorpusDataModule(pl.LightningDataModule):
         self.balance = balance
         self.trim = trim
         self.cache = None if cache is None else Path(cache)
+        self.feature_cache = None if feature_cache is None else Path(feature_cache)
+        self.crops_kept = crops
+        self.features: FeatureCache | None = None
         self.augment = tuple((augment or {}).values())
         self.batch_size = batch_size
         self.num_workers = min((os.cpu_count() or 1) - 1, 8) if num_workers is None else num_workers
@@ -164,6 +172,15 @@ class CorpusDataModule(pl.LightningDataModule):
         """First windows of the test split: those of this process."""
         return self._loader("test", *self._place)
 
+    def keep_features(self, recipe: Recipe) -> None:
+        """Has training read features in place of audio, and computes those that are not kept yet.
+
+        Raises:
+            LabError: see `FeatureCache.build`.
+        """
+        assert self.feature_cache is not None
+        self.features = FeatureCache.build(self._dataset("train"), recipe, self.feature_cache, crops=self.crops_kept)
+
     def loader(self, name: Split) -> DataLoader[Trial]:
         """Batches of a whole split, as training or evaluation hears it."""
         return self._loader(name)
@@ -183,18 +200,11 @@ class CorpusDataModule(pl.LightningDataModule):
             raise LabError(
                 f"loader.batch_size={self.batch_size}: is of all {world} processes together, so {world} must divide it."
             )
-        training = name == "train"
         manifest = self._splits[name]
-        dataset = UtteranceDataset(
-            manifest,
-            self.window_s,
-            crop=self.crops[training],
-            padding=self.padding,
-            trim=self.trim,
-            seed=self.seed,
-            cache=None if self.cache is None else DecodedCache.build(manifest, self.cache),
-            augment=self.augment if training else (),
-        )
+        dataset = self._dataset(name)
+        training = name == "train"
+        if training:
+            dataset.features = self.features
         sampler = self._training_sampler(manifest, rank, world) if training else self._rows(name, rank, world)
         batch_size = self.batch_size // world
         return DataLoader(
@@ -207,6 +217,20 @@ class CorpusDataModule(pl.LightningDataModule):
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # the data set fills the rectangle itself
             # one odd trial would break batch norm, and a short last batch weighs each of its trials more
             drop_last=training and len(sampler) > batch_size,
+        )
+
+    def _dataset(self, name: Split) -> UtteranceDataset:
+        training = name == "train"
+        manifest = self._splits[name]
+        return UtteranceDataset(
+            manifest,
+            self.window_s,
+            crop=self.crops[training],
+            padding=self.padding,
+            trim=self.trim,
+            seed=self.seed,
+            cache=None if self.cache is None else DecodedCache.build(manifest, self.cache),
+            augment=self.augment if training else (),
         )
 
     def _rows(self, name: Split, rank: int, world: int) -> RowSampler:

@@ -96,7 +96,7 @@ class Convolutions(nn.Sequential):
         maps = features
         for layer in self:
             maps = layer(maps)
-        return maps.flatten(1, 2).transpose(1, 2)
+        return maps.permute(0, 3, 1, 2).flatten(2)
 
 
 def embed(width: int, embedding_dim: int, dropout: float) -> nn.Sequential:

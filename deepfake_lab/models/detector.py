@@ -193,12 +193,15 @@ class Detector(nn.Module):
         Raises:
             LabError: see `features`.
         """
-        features = self.features(wave)
+        return self.of_features(self.features(wave), frames=frames)
+
+    def of_features(self, features: Tensor, *, frames: bool = False) -> Output:
+        """Scores features ``(B, C, F, L)`` as `features` gives them; see `forward`."""
         heard = self.augment_features(features) if self.training else features
         sequence = self.encoder.sequence(heard) if frames else None
         encoded = self.encoder(heard) if sequence is None else self.encoder.pool(sequence)
         local = None if sequence is None else self._local_embeddings(sequence)
-        with torch.autocast(wave.device.type, enabled=False):
+        with torch.autocast(features.device.type, enabled=False):
             embedding = encoded.float()
             raw_score = self.head(embedding).squeeze(-1)
             projection = self.head.projection(embedding)

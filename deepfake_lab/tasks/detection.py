@@ -184,7 +184,10 @@ class DetectionTask(pl.LightningModule):
         return {name: torch.lerp(other[name], term, mixture.share) for name, term in own.items()}
 
     def _step(self, batch: Batch, split: Split, mixture: Mixture | None = None) -> Tensor:
-        output = self.detector(batch.wave if mixture is None else mixture.wave)
+        if batch.features is None:
+            output = self.detector(batch.wave if mixture is None else mixture.wave)
+        else:
+            output = self.detector.of_features(batch.features.float())
         terms = self._terms(output, batch, mixture)
         loss: Tensor = torch.stack(list(terms.values())).sum()
         if split == "train":
@@ -311,4 +314,5 @@ def _first_rate(group: Mapping[str, Any]) -> float:
 
 def _repeated(batch: Batch, times: int) -> Batch:
     """A batch several times over."""
-    return Batch._make(torch.cat([part] * times) if isinstance(part, Tensor) else part * times for part in batch)
+    wave, label, row = (torch.cat([part] * times) for part in batch[:3])
+    return Batch(wave, label, row, batch.key * times)

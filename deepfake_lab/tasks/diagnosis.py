@@ -87,14 +87,16 @@ class Diagnosis(pl.Callback):
 
     def _keep(self, trainer: pl.Trainer, task: DetectionTask, batch: Batch, what: str) -> Path:
         """Writes the batch, as it was read and as it was heard, and what is known of the step; returns the former."""
-        heard, _ = task.augmented(batch, self._number)  # draws again what it drew then
+        # draws again what it drew then; features out of a cache are all that was heard
+        heard = task.augmented(batch, self._number)[0] if batch.features is None else batch
         folder = self.run_dir / "diagnosis"
         folder.mkdir(parents=True, exist_ok=True)
         process = f"-process{trainer.global_rank}" if trainer.world_size > 1 else ""
         path = folder / f"epoch{trainer.current_epoch + 1:03d}-batch{self._number + 1:05d}{process}.npz"
         with whole(path) as partial:
             arrays = {name: getattr(batch, name).cpu().numpy() for name in ("wave", "label", "row")}
-            np.savez(partial, **arrays, heard=heard.wave.cpu().numpy(), key=np.array(batch.key))
+            arrays["heard"] = (heard.wave if heard.features is None else heard.features).cpu().numpy()
+            np.savez(partial, **arrays, key=np.array(batch.key))
         about = {
             "what": what,
             "epoch": trainer.current_epoch + 1,
@@ -104,7 +106,9 @@ class Diagnosis(pl.Callback):
             "loss": float(self._loss),
             "terms": {name: float(term) for name, term in task.terms.items()},
             "learning_rates": [group["lr"] for group in trainer.optimizers[0].param_groups],
-            "peaks": dict(zip(batch.key, heard.wave.abs().amax(1).tolist(), strict=False)),
+            "peaks": dict(
+                zip(batch.key, np.abs(arrays["heard"]).reshape(len(batch.label), -1).max(1).tolist(), strict=False)
+            ),
             "gradient_norms": {
                 name: float(weight.grad.norm()) for name, weight in task.named_parameters() if weight.grad is not None
             },

@@ -1,0 +1,147 @@
+"""Features of training windows, computed once and kept in memory maps, for machines whose processor does everything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import filelock
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deepfake_lab.data.files import whole
+from deepfake_lab.data.sampling import Draw
+from deepfake_lab.data.workers import pool, progress, workers_for
+from deepfake_lab.types import LabError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepfake_lab.data.dataset import UtteranceDataset
+
+_A_SHARD = 256  # windows
+_A_BATCH = 32
+_LAYOUT = 1  # of the files; to be raised when what they hold changes
+
+Extract = Callable[["Tensor"], "Tensor"]
+"""Waveforms ``(B, T)`` to features ``(B, C, F, L)``; can be pickled."""
+
+
+class Recipe(NamedTuple):
+    """How features come about.
+
+    Attributes:
+        extract: what makes them; the same configuration makes the same.
+        config: what it is built from, as plain containers.
+    """
+
+    extract: Extract
+    config: Mapping[str, Any]
+
+
+class FeatureCache:
+    """Reads features of windows; see `build`.
+
+    An utterance that is longer than the window has several windows: those that training draws in its first epochs.
+    Later epochs have the same again, in turn. Values are rounded to 16-bit floats.
+
+    Args:
+        shards: files of features, float16 ``(N, C, F, L)``.
+        firsts: number of each utterance's first window ``(U,)``.
+        windows: how many windows each utterance has ``(U,)``.
+    """
+
+    def __init__(self, shards: list[Path], firsts: npt.NDArray[np.int64], windows: npt.NDArray[np.int64]) -> None:
+        self._shards, self._firsts, self._windows = shards, firsts, windows
+        self._maps: dict[int, npt.NDArray[np.float16]] = {}
+
+    @classmethod
+    def build(
+        cls, dataset: UtteranceDataset, recipe: Recipe, folder: Path, *, crops: int, workers: int = 0
+    ) -> FeatureCache:
+        """Computes what is not there yet, in parallel; goes on after a kill, and two processes may build at once.
+
+        Args:
+            dataset: the utterances and how windows are cut out of them.
+            recipe: what makes features of windows.
+            folder: for the features; a window of 4 s takes 51 kB with `frontend=mel`.
+            crops: most windows an utterance.
+            workers: processes; 0 takes one a core, eight at most.
+
+        Raises:
+            LabError: there are no windows to be kept, or features are beyond the range of 16-bit floats.
+        """
+        if crops < 1:
+            raise LabError(f"loader.crops={crops}: at least one window of each utterance is kept.")
+        windows = np.where(dataset.longer_than_window() & (dataset.crop == "random"), crops, 1)
+        ends = np.cumsum(windows)
+        draws = [Draw(row, epoch) for row, number in enumerate(windows.tolist()) for epoch in range(number)]
+        home = folder / _digest(dataset, recipe, crops)
+        home.mkdir(parents=True, exist_ok=True)
+        shards = [home / f"shard-{number:05d}.npy" for number in range(-(-len(draws) // _A_SHARD))]
+        with filelock.FileLock(home / ".lock"):  # the second of two waits and then finds everything done
+            _compute_missing(dataset, recipe.extract, shards, draws, workers)
+        return cls(shards, ends - windows, windows)
+
+    def read(self, draws: Sequence[Draw]) -> Tensor:
+        """Features ``(B, C, F, L)``, float16, of the windows that these draws have."""
+        rows = np.array([draw.row for draw in draws])
+        turns = np.array([draw.epoch + draw.visit for draw in draws])
+        numbers = self._firsts[rows] + turns % self._windows[rows]
+        parts = [self._map(number // _A_SHARD)[number % _A_SHARD] for number in numbers.tolist()]
+        return torch.from_numpy(np.stack(parts))
+
+    def _map(self, shard: int) -> npt.NDArray[np.float16]:
+        if shard not in self._maps:
+            self._maps[shard] = np.load(self._shards[shard], mmap_mode="r")
+        return self._maps[shard]
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_maps": {}}  # a worker process opens the maps that it needs
+
+
+def _digest(dataset: UtteranceDataset, recipe: Recipe, crops: int) -> str:
+    """Names a folder after what the features depend on."""
+    content = hashlib.sha256(dataset.fingerprint())
+    content.update(json.dumps([_LAYOUT, crops, recipe.config], sort_keys=True).encode())
+    return content.hexdigest()[:16]
+
+
+def _compute_missing(
+    dataset: UtteranceDataset, extract: Extract, shards: list[Path], draws: list[Draw], workers: int
+) -> None:
+    parts = {shard: draws[number * _A_SHARD : (number + 1) * _A_SHARD] for number, shard in enumerate(shards)}
+    missing = {shard: part for shard, part in parts.items() if not shard.is_file()}
+    left = sum(map(len, missing.values()))
+    with progress("features into the cache", len(draws) - left, len(draws)) as advance:
+        if len(missing) < 2 or workers_for(workers) == 1:
+            for shard, part in missing.items():
+                advance(_compute(dataset, extract, shard, part))
+            return
+        with pool(workers) as processes:
+            try:
+                jobs = [processes.submit(_compute, dataset, extract, *job) for job in missing.items()]
+                for future in as_completed(jobs):
+                    advance(future.result())
+            finally:
+                processes.shutdown(cancel_futures=True)
+
+
+def _compute(dataset: UtteranceDataset, extract: Extract, shard: Path, draws: list[Draw]) -> int:
+    """Writes one shard, whole."""
+    parts = []
+    for first in range(0, len(draws), _A_BATCH):
+        batch = dataset.waves(draws[first : first + _A_BATCH])
+        with torch.inference_mode():
+            parts.append(extract(batch).to(torch.float16).numpy())
+    features = np.concatenate(parts)
+    if not np.isfinite(features).all():
+        raise LabError("loader.feature_cache: features are beyond the range of 16-bit floats. Set it to null.")
+    with whole(shard) as partial:
+        np.save(partial, features)
+    return len(draws)

@@ -1,0 +1,34 @@
+"""Whether training may take features out of a cache, and what makes them."""
+
+from __future__ import annotations
+
+import json
+
+from deepfake_lab.data.features import Recipe
+from deepfake_lab.data.module import CorpusDataModule
+from deepfake_lab.frontends.raw import Raw
+from deepfake_lab.tasks.detection import DetectionTask
+from deepfake_lab.types import LabError
+
+
+def feature_recipe(task: DetectionTask, data: CorpusDataModule) -> Recipe:
+    """What makes the features that a task trains on, the same in every epoch.
+
+    Raises:
+        LabError: they would not be the same, or would be as large as the audio.
+    """
+    reasons = {
+        "task": type(task) is not DetectionTask and "it trains on waveforms that it changes",
+        "augment": (bool(data.augment or len(task.augment) or task.mixup) or task.views > 1)
+        and "waveforms are another thing in every epoch (augment=specaugment, of features, goes together)",
+        "frontend": (isinstance(task.detector.frontend, Raw) and "its features are the audio; take loader.cache")
+        or (any(True for _ in task.detector.frontend.parameters()) and "it has weights; see embedding_cache"),
+        "loader.balance": data.balance == "pairs" and "copies are cropped as their originals are",
+    }
+    for setting, reason in reasons.items():
+        if reason:
+            raise LabError(f"loader.feature_cache: does not go with this {setting}: {reason}. Set it to null.")
+    detector = task.detector
+    assert detector.config is not None  # `build_detector` has made it
+    made_from = {key: detector.config[key] for key in ("frontend", "treatment")}
+    return Recipe(detector.features, json.loads(json.dumps(made_from)))
