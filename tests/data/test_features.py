@@ -149,7 +149,7 @@ def build(root, wait_s):
 def test_a_killed_build_goes_on_and_two_build_at_once(dataset, tmp_path, monkeypatch):
     corpus(tmp_path).write(tmp_path / "manifest.parquet")
     process = build(tmp_path, 0.3)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(list((tmp_path / "cache").rglob("shard-*.npy"))) < 2:
         assert time.monotonic() < deadline
         assert process.poll() is None
@@ -158,7 +158,7 @@ def test_a_killed_build_goes_on_and_two_build_at_once(dataset, tmp_path, monkeyp
     process.wait()
     assert len(list((tmp_path / "cache").rglob("shard-*.npy"))) < 8
     both = [build(tmp_path, 0.0) for _ in range(2)]
-    assert [each.wait(timeout=60) for each in both] == [0, 0]
+    assert [each.wait() for each in both] == [0, 0]
     monkeypatch.setattr(features_module, "_A_SHARD", 2)
     made = recipe()
     cache = FeatureCache.build(dataset, made, tmp_path / "cache", crops=2)
