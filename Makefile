@@ -70,7 +70,7 @@ lint: setup  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-perf: setup  ## measure the lab against bare loops and torchaudio, about a minute
+perf: setup  ## measure the lab against bare tools, bounds and all: up to 15 minutes; adds to history.csv
 	$(BIN)/python experiments/performance/all.py
 
 benchmark: setup  ## rank models and front-ends; BENCH=full is longer; DATA=asvspoof5 SETTINGS=data.root=DIR

@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import soundfile
-from bench import Measurement, machine, table
+from bench import Measurement, told
 from protocol import in_a_fresh_process
 
 HOME = Path(__file__).parent
@@ -184,9 +184,7 @@ def main():
         writer.writeheader()
         writer.writerows(points)
     draw(points, options.folder / "cost_curves.png")
-    measurements = judged(points)
-    print(machine(), table(measurements), sep="\n\n")
-    return int(any(m.verdict == "FAIL" for m in measurements))
+    return told(judged(points))
 
 
 if __name__ == "__main__":
