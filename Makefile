@@ -78,7 +78,7 @@ security: setup  ## look for known holes in what is installed; asks pypi.org
 floors: setup  ## run a part of the tests with the lowest versions that are allowed
 	.ci/floors
 
-perf: setup  ## measure the lab against bare loops and torchaudio, about a minute
+perf: setup  ## measure the lab against bare tools, bounds and all: up to 15 minutes; adds to history.csv
 	$(BIN)/python experiments/performance/all.py
 
 benchmark: setup  ## rank models and front-ends; BENCH=full is longer; DATA=asvspoof5 SETTINGS=data.root=DIR

@@ -93,7 +93,15 @@ def report(description, measure):
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--json", type=Path, help="file for the numbers")
     file = parser.parse_args().json
-    measurements = measure()
+    return told(measure(), file)
+
+
+def told(measurements, file=None):
+    """Prints machine and table, and keeps the numbers in a file, if there is to be one.
+
+    Returns:
+        Exit status: 1 where a bound is broken.
+    """
     print(machine(), table(measurements), sep="\n\n")
     if file:
         file.write_text(json.dumps([m._asdict() for m in measurements], indent=2) + "\n")

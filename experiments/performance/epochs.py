@@ -83,13 +83,12 @@ def terminal():
     os.close(ours)
 
 
-def configuration(folder, corpus=CORPUS, epochs=WARM_UP + EPOCHS):
-    """That of `python -m deepfake_lab.run model=crnn` on the CPU, on generated signals, recorded in `folder`."""
-    settings = {"run_dir": folder, "data.root": f"{folder}/toy", "tracking.artifact_location": folder}
-    settings |= {"tracking.uri": f"sqlite:///{folder}/mlflow.db", "trainer.accelerator": "cpu"}
-    settings |= {"trainer.max_epochs": epochs, "callbacks.early_stopping": "null"}
-    settings |= {"+trainer.limit_val_batches": 1}
-    return run_config(["model=crnn", *corpus, *(f"{key}={value}" for key, value in settings.items())])
+def configuration(folder, *overrides):
+    """That of `python -m deepfake_lab.run model=crnn` on the CPU with more overrides, recorded in `folder`."""
+    settings = {"run_dir": folder, "tracking.uri": f"sqlite:///{folder}/mlflow.db"}
+    settings |= {"tracking.artifact_location": folder, "trainer.accelerator": "cpu"}
+    settings |= {"callbacks.early_stopping": "null"}
+    return run_config(["model=crnn", *(f"{key}={value}" for key, value in settings.items()), *overrides])
 
 
 def corpus_of(config):
@@ -110,7 +109,8 @@ def fit(config, datamodule, tracked, first):
 
 def epoch_times(folder):
     """Median times in s of the lab's epoch, of the bare one, and of reading its batches alone."""
-    config = configuration(folder)
+    length = (f"trainer.max_epochs={WARM_UP + EPOCHS}", "+trainer.limit_val_batches=1")
+    config = configuration(folder, *CORPUS, f"data.root={folder}/toy", *length)
     pl.seed_everything(config["seed"], verbose=False)
     datamodule = corpus_of(config)
     loader = datamodule.train_dataloader()

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from bench import Measurement, machine, table
+from bench import Measurement, told
 
 HOME = Path(__file__).resolve().parents[2]
 FIRST = "9307f39"
@@ -95,11 +95,7 @@ def measure(options):
 def main():
     """Prints the table; exits with status 1 where a bound is broken."""
     options = arguments()
-    measurement = measure(options)
-    print(machine(), table([measurement]), sep="\n\n")
-    if options.json:
-        options.json.write_text(json.dumps([measurement._asdict()], indent=2) + "\n")
-    return int(measurement.verdict == "FAIL")
+    return told([measure(options)], options.json)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def measure():
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
     with tempfile.TemporaryDirectory() as folder:
-        config = configuration(folder, corpus=("data=toy", "loader.num_workers=0"), epochs=EPOCHS)
+        corpus = ("data=toy", f"data.root={folder}/toy", "loader.num_workers=0")
+        config = configuration(folder, *corpus, f"trainer.max_epochs={EPOCHS}")
         with build(config["tracking"]).run("records") as tracked:
             calls = sent_in_an_epoch(config, tracked)
             step, client = itertools.count(EPOCHS), MlflowClient()

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import soundfile
-from bench import Measurement, machine, run_config, table
+from bench import Measurement, run_config, told
 from websockets.sync.client import connect
 
 BATCH = 16
@@ -36,6 +36,7 @@ def arguments():
     parser.add_argument("--bare-seconds", type=float, default=20.0)
     parser.add_argument("--recording-seconds", type=float, default=8.0)
     parser.add_argument("--csv", type=Path, default=Path("serving.csv"))
+    parser.add_argument("--json", type=Path, help="file for the numbers of the table")
     return parser.parse_args()
 
 
@@ -260,9 +261,7 @@ def main():
         writer = csv.DictWriter(file, [*rows[0], "at_s", "rss_mb"])
         writer.writeheader()
         writer.writerows([*rows, *({"kind": "memory"} | row for row in memory.rows)])
-    measurements = measured(rows, memory.rows, alone)
-    print(machine(), table(measurements), sep="\n\n")
-    return int(any(m.verdict == "FAIL" for m in measurements))
+    return told(measured(rows, memory.rows, alone), options.json)
 
 
 if __name__ == "__main__":
