@@ -111,13 +111,11 @@ def test_full_disk_says_what_is_needed_and_keeps_finished_clips(packages, refere
     if mounted.returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
-        with pytest.raises(
-            LabError, match=r"plan\.json: cannot be written: no space is left.* kB free\)\. .*Make room"
-        ):
+        with pytest.raises(LabError, match=r"plan\.json: .*no space is left.* kB free\)\. .*Make room"):
             espeak_only(tmp_path, packages).prepare()
         subprocess.run(["mount", "-o", "remount,size=700k", tmp_path], check=True)
         with pytest.raises(
-            LabError, match=r"audio/.*\.flac: .*no space is left.*About .* MB more are needed; data\.root=.*kept"
+            LabError, match=r"audio/.*\.flac: .*no space is left.*About .* MB more are .* data\.root=.*kept"
         ):
             espeak_only(tmp_path, packages).prepare()
         made = contents_of_audio(tmp_path)
