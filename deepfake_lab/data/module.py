@@ -142,7 +142,13 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Trial]:
         """Shuffled random crops of the train split."""
-        return self.loader("train")
+        loader = self.loader("train")
+        sampler = loader.sampler
+        if self.trainer is not None and isinstance(sampler, EpochSampler | PairSampler):
+            # a resumed run's loading processes ask for their first batches before Lightning names the epoch
+            epochs = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(epochs.processed)  # type: ignore[attr-defined]  # as Lightning does later
+        return loader
 
     def val_dataloader(self) -> DataLoader[Trial]:
         """First windows of the dev split."""
