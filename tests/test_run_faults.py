@@ -50,13 +50,13 @@ def unbroken(tmp_path_factory, empty_database):
 
 def strike(lab, blow, *overrides):
     """Starts the run with everything on and deals it a blow in its third epoch. Returns status and what it printed."""
-    process = lab.start("deepfake_lab.run", *EVERYTHING, *overrides)
     said = []
-    for line in process.stdout:
-        said.append(line)
-        if "epoch   2/" in line:
-            blow(process.pid)
-    return process.wait(timeout=60), "".join(said)
+    with lab.start("deepfake_lab.run", *EVERYTHING, *overrides) as process:
+        for line in process.stdout:
+            said.append(line)
+            if "epoch   2/" in line:
+                blow(process.pid)
+    return process.returncode, "".join(said)
 
 
 def loaders(pid):

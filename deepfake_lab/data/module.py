@@ -28,6 +28,7 @@ from deepfake_lab.data.sampling import (
     PairSampler,
     RowSampler,
     SharedSampler,
+    TrainingSampler,
     copies_of,
     draw_shares,
     rows_of,
@@ -162,7 +163,13 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Trial]:
         """Shuffled random crops of the train split: this process's part of each batch."""
-        return self._loader("train", *self._place)
+        loader = self._loader("train", *self._place)
+        sampler = loader.sampler
+        if self.trainer is not None and isinstance(sampler, TrainingSampler):
+            # a resumed run's loading processes ask for their first batches before Lightning names the epoch
+            epochs = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(epochs.processed)  # type: ignore[attr-defined]  # as Lightning does later
+        return loader
 
     def val_dataloader(self) -> DataLoader[Trial]:
         """First windows of the dev split: those of this process."""
