@@ -29,7 +29,7 @@ def explained(datamodule: CorpusDataModule, run_dir: Path) -> Iterator[None]:
     except (LabError, OSError, RuntimeError) as error:
         if str(error).startswith(_DEAD):
             raise LabError(
-                f"{str(error).splitlines()[0]} It is one of {datamodule.num_workers} that load data: most likely the "
+                f"{str(error).splitlines()[0].rstrip('. ')}. It is one of {datamodule.num_workers} that load data: most likely the "
                 "machine ran out of memory (dmesg tells), or of shared memory (df /dev/shm). Go on from the last whole "
                 f"epoch, with fewer of them and the same results: resume={run_dir} "
                 f"loader.num_workers={datamodule.num_workers // 2}"
