@@ -121,7 +121,9 @@ def test_kills_at_random_moments_leave_the_manifest_of_an_unbroken_call(lab, req
 
 
 @pytest.mark.parametrize(
-    ("corpus", "arguments"), [("recordings", folder_of), ("ljspeech", ljspeech_of)], ids=["looking", "copying"]
+    ("corpus", "arguments"),
+    [("recordings", folder_of), pytest.param("ljspeech", ljspeech_of, marks=pytest.mark.slow)],
+    ids=["looking", "copying"],
 )
 def test_a_killed_worker_is_told_and_the_same_command_goes_on(lab, request, corpus, arguments):
     root, work = request.getfixturevalue(corpus), lab.folder / "work"

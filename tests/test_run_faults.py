@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -127,7 +128,8 @@ def test_a_kill_with_everything_on_costs_no_whole_epoch(lab, unbroken):
 def test_a_killed_loader_is_named_and_fewer_go_on_with_the_same_metrics(lab, unbroken):
     status, printed = strike(lab, lambda pid: os.kill(loaders(pid)[0], signal.SIGKILL))
     assert status == 2
-    assert "is killed by signal: Killed. It is one of 2 that load data" in printed
+    how = r"(is killed by signal: Killed|exited unexpectedly)"  # as PyTorch happens to notice it
+    assert re.search(rf"DataLoader worker \(pid.*\) {how}\. It is one of 2 that load data", printed), printed
     assert "ran out of memory" in printed
     assert f"resume={lab.runs[0]} loader.num_workers=1" in printed
     assert "Traceback" not in printed
@@ -135,6 +137,7 @@ def test_a_killed_loader_is_named_and_fewer_go_on_with_the_same_metrics(lab, unb
     assert goes_on(lab, unbroken, "loader.num_workers=1")
 
 
+@pytest.mark.slow
 class TestTermination:
     def test_of_all_processes_as_by_slurm_ends_as_killed_and_goes_on(self, lab, unbroken):
         def end(pid):
@@ -183,6 +186,7 @@ class TestVanishedCorpus:
         away.rename(root)
         assert goes_on(lab, unbroken)
 
+    @pytest.mark.slow
     def test_on_a_file_system_that_is_unmounted(self, lab, disk):
         def unmount(_):
             subprocess.run(["umount", "--lazy", disk], check=True)

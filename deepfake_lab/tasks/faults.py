@@ -28,11 +28,11 @@ def explained(datamodule: CorpusDataModule, run_dir: Path) -> Iterator[None]:
         yield
     except (LabError, OSError, RuntimeError) as error:
         if str(error).startswith(_DEAD):
+            what = str(error).splitlines()[0].rstrip(". ")
             raise LabError(
-                f"{str(error).splitlines()[0]} It is one of {datamodule.num_workers} that load data: most likely the "
-                "machine ran out of memory (dmesg tells), or of shared memory (df /dev/shm). Go on from the last whole "
-                f"epoch, with fewer of them and the same results: resume={run_dir} "
-                f"loader.num_workers={datamodule.num_workers // 2}"
+                f"{what}. It is one of {datamodule.num_workers} that load data: most likely the machine ran out of "
+                "memory (dmesg tells), or of shared memory (df /dev/shm). Go on from the last whole epoch, with fewer "
+                f"of them and the same results: resume={run_dir} loader.num_workers={datamodule.num_workers // 2}"
             ) from error
         _look_for(datamodule, run_dir)
         raise
