@@ -3,6 +3,7 @@
 import csv
 import json
 import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -135,3 +136,8 @@ def test_a_manifest_of_before_stays(lab, disk):
     assert path.read_bytes() == before
     assert len(Manifest.read(path, path.parent)) == 72
     assert not hidden(disk)
+
+
+def test_a_disk_without_room_for_a_folder_is_named(lab, disk):
+    subprocess.run(["mount", "-o", "remount,nr_inodes=1", disk.folder], check=True)
+    assert f"{disk.folder}/toy: {FULL}" in refused(*lab("prepare", "data=toy", f"data.root={disk.folder}/toy"))
