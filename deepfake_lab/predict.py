@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from deepfake_lab.config import launch, resolved
+from deepfake_lab.data.files import Rows, whole
 from deepfake_lab.serving.prediction import Prediction, prediction, record
 from deepfake_lab.types import LabError
 
@@ -118,29 +119,29 @@ _Write = Callable[[Prediction, "Judgement"], None]
 
 @contextmanager
 def _written(output: str | None, *, details: bool) -> Iterator[_Write]:
-    """Writes every row as soon as it is known, so that an interruption loses nothing."""
+    """Writes every row as soon as it is known, so that an interruption loses nothing; see `Rows`."""
     if output is None:
         yield lambda _row, _judgement: None
         return
     try:
-        file = open(output, "w", newline="", buffering=1, encoding="utf-8")  # noqa: SIM115  # closed below
+        rows = Rows(Path(output))
     except OSError as error:
         raise LabError(f"output={output}: cannot be written ({error.strerror}). Name another file.") from error
-    with file:
-        yield _json_lines(file) if Path(output).suffix.lower() in (".json", ".jsonl") else _csv(file, details=details)
+    with rows:
+        yield _json_lines(rows) if Path(output).suffix.lower() in (".json", ".jsonl") else _csv(rows, details=details)
 
 
-def _csv(file: IO[str], *, details: bool) -> _Write:
+def _csv(rows: Rows, *, details: bool) -> _Write:
     columns = [field.name for field in fields(Prediction)]
     columns = columns if details else columns[: columns.index("windows") + 1]
-    writer = csv.DictWriter(file, columns, extrasaction="ignore")
+    writer = csv.DictWriter(rows, columns, extrasaction="ignore")
     writer.writeheader()
     return lambda row, _judgement: writer.writerow(asdict(row))
 
 
-def _json_lines(file: IO[str]) -> _Write:
+def _json_lines(rows: Rows) -> _Write:
     """A line a recording, with all that there is to say."""
-    return lambda row, judgement: print(json.dumps(record(row, judgement), ensure_ascii=False), file=file)
+    return lambda row, judgement: rows.write(json.dumps(record(row, judgement), ensure_ascii=False) + "\n")
 
 
 def _explained(folder: str | None, judge: Judge) -> Callable[[Recording, Judgement], None]:
@@ -158,7 +159,8 @@ def _explained(folder: str | None, judge: Judge) -> Callable[[Recording, Judgeme
         drawn.add(free := next(one for one in names if one not in drawn))
         figure = explanation(explain(recording), judgement, recording.name)
         try:
-            figure.savefig(Path(folder, f"{free}.png"), dpi=120)
+            with whole(Path(folder, f"{free}.png")) as partial:
+                figure.savefig(partial, dpi=120)
         except OSError as error:
             raise _unwritable(folder, error) from error
 

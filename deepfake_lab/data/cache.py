@@ -17,7 +17,7 @@ from deepfake_lab import audio
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.turns import alone
-from deepfake_lab.data.workers import pool, progress, workers_for
+from deepfake_lab.data.workers import pool, progress, say, workers_for
 from deepfake_lab.types import SAMPLE_RATE
 
 _A_SHARD = 2048  # utterances: few enough to lose by a kill, many enough that a process can keep every map open
@@ -60,7 +60,9 @@ class DecodedCache:
 
     @classmethod
     def build(cls, manifest: Manifest, folder: Path, *, workers: int = 0) -> DecodedCache:
-        """Decodes what is not there yet, in parallel; goes on after a kill, and two processes may build at once.
+        """Decodes what is not there yet or is damaged, in parallel.
+
+        It goes on after a kill, and two processes may build at once.
 
         Args:
             manifest: the utterances, of which `read` takes the row.
@@ -69,6 +71,7 @@ class DecodedCache:
 
         Raises:
             AudioError: a file cannot be decoded.
+            DiskError: the disk is full or does not let itself be written; what was decoded before is kept.
         """
         home = folder / _digest(manifest)
         table = manifest.table.select(["path", "start", "frames", "sample_rate"])
@@ -113,7 +116,7 @@ def _digest(manifest: Manifest) -> str:
 
 
 def _decode_missing(shards: Sequence[_Shard], total: int, workers: int) -> None:
-    missing = [shard for shard in shards if not _ends_path(shard.path).is_file()]
+    missing = [shard for shard in shards if not _is_whole(shard)]
     left = sum(len(shard.utterances) for shard in missing)
     with progress("decoding into the cache", total - left, total) as advance:
         if len(missing) < 2 or workers_for(workers) == 1:
@@ -123,6 +126,22 @@ def _decode_missing(shards: Sequence[_Shard], total: int, workers: int) -> None:
         with pool(workers) as processes:
             for future in as_completed([processes.submit(_decode, shard) for shard in missing]):
                 advance(future.result())
+
+
+def _is_whole(shard: _Shard) -> bool:
+    """Whether a shard is there, and as long as it was made; one that is not is named."""
+    if not _ends_path(shard.path).is_file():
+        return False
+    try:
+        ends, samples = np.load(_ends_path(shard.path)), np.load(shard.path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        say(f"{shard.path}: damaged ({str(error).partition(chr(10))[0]}); decoding it anew.")
+        return False
+    expected = (np.int64, (len(shard.utterances),), np.int16, (ends[-1],) if ends.size else ())
+    if (ends.dtype, ends.shape, samples.dtype, samples.shape) == expected:
+        return True
+    say(f"{shard.path}: damaged (not of the length that it was made); decoding it anew.")
+    return False
 
 
 def _decode(shard: _Shard) -> int:

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from deepfake_lab.types import LabError
 
@@ -57,6 +58,56 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a small file, text in UTF-8, as `whole` does."""
     with whole(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+class Rows:
+    """A file of rows that are there as soon as they are written, each whole or not at all; a context manager.
+
+    A file of before stays as `NAME.before` until the new one is complete.
+
+    Args:
+        path: of the file; what is no plain file, such as a pipe, is written to as it stands.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = path.with_name(f"{path.name}.before")
+        if path.is_file() and not self._before.exists():  # else what is there is not complete itself
+            path.replace(self._before)
+        self._file = path.open("wb", buffering=0)
+        self._end = 0
+
+    def write(self, row: str) -> None:
+        """Writes a row with the end of its line.
+
+        Raises:
+            DiskError: the disk is full or does not let itself be written; the rows of before are still there.
+        """
+        content = left = row.encode()
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            with suppress(OSError):  # of a pipe
+                self._file.truncate(self._end)
+            if not is_disk_failure(error):
+                raise
+            before = f" {self._before.name} is the file of before." if self._before.exists() else ""
+            raise DiskError(f"{disk_error(self._path, error.errno or 0)}{before}") from error
+        self._end += len(content)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if error is None:
+            self._before.unlink(missing_ok=True)
 
 
 def is_disk_failure(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ The table stays in Arrow memory from disk to data loader, so that a row costs no
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +52,7 @@ UNKNOWN = "-"
 _REBUILD = "Rebuild it: prepare with force=true."
 _STRANGE_PATH = r"^/|^$|(^|/)\.\.(/|$)|[\x00-\x1f\x7f]"
 _FINDINGS = b"deepfake_lab.findings"
+_CHECKSUM = b"deepfake_lab.checksum"
 
 
 class Finding(NamedTuple):
@@ -100,10 +102,14 @@ class Listing:
                     table = table.append_column(name, pa.array([UNKNOWN] * len(table), pa.string()))
             if table.schema.names != cls.schema.names:
                 raise LabError(f"{path}: columns {table.schema.names}, expected {cls.schema.names}. {_REBUILD}")
-            noted = json.loads((table.schema.metadata or {}).get(_FINDINGS, b"[]"))
+            told = table.schema.metadata or {}
+            noted = json.loads(told.get(_FINDINGS, b"[]"))
             listing = cls(table.cast(cls.schema), root, str(path), tuple(Finding(*note) for note in noted))
         except (OSError, pa.ArrowException, ValueError, TypeError) as error:
             raise LabError(f"{path}: not a readable manifest ({error}). {_REBUILD}") from error
+        # a file from before there were checksums has none; one whose directory is damaged may seem to have none
+        if told.get(_CHECKSUM) != listing._checksum and (_CHECKSUM in told or _CHECKSUM in path.read_bytes()):
+            raise LabError(f"{path}: damaged: its rows are not those that were written. {_REBUILD}")
         listing.validate()
         return listing
 
@@ -116,7 +122,7 @@ class Listing:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with whole(path) as partial:
-                noted = {_FINDINGS: json.dumps(self.findings)}
+                noted = {_FINDINGS: json.dumps(self.findings), _CHECKSUM: self._checksum}
                 pq.write_table(self.table.replace_schema_metadata(noted), partial, write_page_checksum=True)
         except OSError as error:
             raise LabError(f"{path}: cannot be written ({error}). Make room, or name another folder.") from error
@@ -128,7 +134,7 @@ class Listing:
         """Rows of one split, in manifest order."""
         return replace(self, table=self.table.filter(pc.equal(self.table["split"], name)))
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the rows (not of the file that holds them), in hexadecimal."""
         rows = pa.BufferOutputStream()
@@ -136,6 +142,11 @@ class Listing:
         table = self.table.drop_columns(silent)
         csv.write_csv(table, rows)  # the values alone, however Arrow has laid them out in memory
         return hashlib.sha256(rows.getvalue()).hexdigest()
+
+    @property
+    def _checksum(self) -> bytes:
+        """SHA-256 of the rows and of what was noticed of them; a file's own checksums leave out its directory."""
+        return hashlib.sha256(f"{self.digest} {json.dumps(self.findings)}".encode()).hexdigest().encode()
 
     def validate(self) -> None:
         """Checks each column's values and the keys.

@@ -14,6 +14,7 @@ from deepfake_lab.audio import AudioError
 from deepfake_lab.data import cache as cache_module
 from deepfake_lab.data.cache import DecodedCache
 from deepfake_lab.data.dataset import UtteranceDataset
+from deepfake_lab.data.files import DiskError
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.sampling import Draw
 
@@ -93,6 +94,51 @@ def test_a_file_that_cannot_be_decoded_is_named_and_the_rest_is_kept(tmp_path, s
     assert kept == ["shard-00000.ends.npy", "shard-00001.ends.npy"]
     (tmp_path / "11.flac").write_bytes(good)
     assert len(DecodedCache.build(manifest, tmp_path / "cache", workers=1).read(11, 0, 500)) == 500
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "gone", "of another type", "longer", "ends"])
+def test_a_damaged_shard_is_named_and_made_anew(tmp_path, small_shards, capfd, damage):
+    manifest = corpus(tmp_path)
+    DecodedCache.build(manifest, tmp_path / "cache")
+    before = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*.npy")}
+    (shard,) = (tmp_path / "cache").rglob("shard-00001.npy")
+    content = before[shard]
+    match damage:
+        case "truncated":
+            shard.write_bytes(content[:-1])
+        case "emptied":
+            shard.write_bytes(b"")
+        case "gone":
+            shard.unlink()
+        case "of another type":
+            np.save(shard, np.load(shard).astype(np.int32))
+        case "longer":
+            np.save(shard, np.append(np.load(shard), np.int16(0)))
+        case "ends":
+            shard.with_suffix(".ends.npy").write_bytes(before[shard.with_suffix(".ends.npy")][:100])
+    capfd.readouterr()
+    DecodedCache.build(manifest, tmp_path / "cache")
+    assert f"{shard}: damaged (" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*.npy")} == before
+    DecodedCache.build(manifest, tmp_path / "cache")
+    assert "damaged" not in capfd.readouterr().err
+
+
+def test_a_full_disk_is_named_and_what_was_decoded_is_kept(tmp_path, disk, small_shards):
+    manifest = corpus(tmp_path)
+    disk.resize("200k")
+    with pytest.raises(DiskError, match=r"shard-00002\.npy: cannot be written: no space is left on its disk \("):
+        DecodedCache.build(manifest, disk.folder, workers=1)
+    kept = disk.files()
+    assert sorted(path.rpartition("/")[2] for path in kept if path.endswith(".npy")) == [
+        f"shard-0000{number}{ending}.npy" for number in range(2) for ending in (".ends", "")
+    ]
+    disk.resize("1m")
+    cached = DecodedCache.build(manifest, disk.folder, workers=1)
+    assert kept.items() <= disk.files().items()
+    for row in range(len(manifest)):
+        from_file = UtteranceDataset(manifest, 0.9)[Draw(row, 0)].wave
+        np.testing.assert_array_equal(UtteranceDataset(manifest, 0.9, cache=cached)[Draw(row, 0)].wave, from_file)
 
 
 BUILD = """
