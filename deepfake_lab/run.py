@@ -90,9 +90,6 @@ def work(job: Job, callbacks: Sequence[pl.Callback] = ()) -> float:
     _quieten()
     import pytorch_lightning as pl
 
-    from deepfake_lab.tasks.memory import keep_memory
-
-    keep_memory()
     tracking: Tracking = build(config["tracking"])
     if leads():
         tracking.connect()  # now, not after an hour of training
@@ -108,6 +105,7 @@ def _follow(config: dict[str, Any], datamodule: CorpusDataModule) -> float:
 
     with explained(datamodule, Path(config["run_dir"])):
         task = _build_task(config, datamodule)
+        _keep_what_recurs(config, task, datamodule)
         trainer = _build_trainer(config, False, ())
         if "fit" in config["stages"]:
             _fit(config, trainer, task, datamodule)
@@ -175,6 +173,7 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
         tracked.log_corpus(datamodule.corpus.name, datamodule.manifest)
         task = _build_task(config, datamodule)
         tracked.log_metrics(card_of(task.detector).metrics())
+        _keep_what_recurs(config, task, datamodule)
         trainer = _build_trainer(config, tracked.logger, callbacks)
         if "fit" in config["stages"]:
             _fit(config, trainer, task, datamodule)
@@ -199,7 +198,6 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
 
 def _build_task(config: dict[str, Any], datamodule: CorpusDataModule) -> DetectionTask:
     from deepfake_lab.checkpoint import load_detector
-    from deepfake_lab.tasks.features import feature_recipe
 
     training = ModelTraining.of(config["model"])
     detector = load_detector(config["checkpoint"]) if config["checkpoint"] else _new_detector(config, training)
@@ -213,11 +211,17 @@ def _build_task(config: dict[str, Any], datamodule: CorpusDataModule) -> Detecti
     if training.domain is not None:
         task.hide_domain(training.domain, training.domain_weight)
     datamodule.trim = detector.treatment.trim
+    return task
+
+
+def _keep_what_recurs(config: dict[str, Any], task: DetectionTask, datamodule: CorpusDataModule) -> None:
+    """Has embeddings or features made once; to be called when what they cost has been measured."""
+    from deepfake_lab.tasks.features import feature_recipe
+
     if config["embedding_cache"]:
-        detector.cache_embeddings(Path(config["embedding_cache"]))
+        task.detector.cache_embeddings(Path(config["embedding_cache"]))
     if config["loader"]["feature_cache"] and "fit" in config["stages"]:
         datamodule.keep_features(feature_recipe(task, datamodule))
-    return task
 
 
 def _new_detector(config: dict[str, Any], training: ModelTraining) -> Detector:

@@ -79,7 +79,7 @@ def test_every_choice_composes_and_what_it_describes_can_be_built(compose, choic
         last, ema = choice in ("callbacks=swa", "callbacks=ema_last"), choice.startswith("callbacks=ema")
         averaging = {"ExponentialMovingAverage"} if ema else {"StochasticWeightAverage"} if last else set()
         judged = set() if last else {"EarlyStopping"}
-        assert built == {"ModelCheckpoint", "ProgressReport", "LearningCurves"} | judged | averaging
+        assert built == {"ModelCheckpoint", "ProgressReport", "LearningCurves", "Diagnosis"} | judged | averaging
     elif group in ("treatment", "frontend", "model"):
         monkeypatch.chdir(tmp_path)
         if choice == "model=ensemble":  # it keeps its members, not the names of their files

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 PAGES = {page: page.read_text() for page in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))}
-README = "\n".join(PAGES.values())
+README = "\n".join(PAGES.values()).replace("\\\n", " ")  # a command may take several lines
 COMMANDS = list(dict.fromkeys(re.findall(r"^python -m deepfake_lab\.(\w+) ?(.*)$", README, flags=re.MULTILINE)))
 
 
@@ -18,9 +18,9 @@ def test_readme_has_commands():
 
 @pytest.mark.parametrize(("command", "arguments"), COMMANDS, ids=[" ".join(pair) for pair in COMMANDS])
 def test_every_command_composes(lab, command, arguments):
-    words = [word for word in shlex.split(arguments) if word not in ("--cfg", "job", "--multirun")]
+    words = [word for word in shlex.split(arguments, comments=True) if word not in ("--cfg", "job", "--multirun")]
     if "--multirun" in arguments:
-        words = [re.sub(r",.*", "", word) for word in words]  # --cfg shows one job
+        words = [re.sub(r"range\((\d+).*|,.*", r"\1", word) for word in words]  # --cfg shows one job
     status, printed = lab(command, *words, "--cfg", "job")
     assert status == 0, printed
     assert ":" in printed

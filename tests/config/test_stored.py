@@ -67,7 +67,16 @@ EVIL = [
 @pytest.mark.parametrize("node", EVIL, ids=str)
 @pytest.mark.parametrize(
     "place",
-    ["data", "callbacks__more", "trainer__plugins", "model__encoder", "loss", "augment__wave", "tracking__uri", "seed"],
+    [
+        "data",
+        "callbacks__more",
+        "trainer__profiler",
+        "model__encoder",
+        "loss",
+        "augment__wave",
+        "tracking__uri",
+        "seed",
+    ],
 )
 def test_foreign_code_is_refused_wherever_it_is_asked_for(stored, place, node):
     message = refusal(stored(**{place: node}))
