@@ -199,7 +199,7 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
 
 def _build_task(config: dict[str, Any], datamodule: CorpusDataModule) -> DetectionTask:
     from deepfake_lab.checkpoint import load_detector
-    from deepfake_lab.tasks.features import feature_recipe
+    from deepfake_lab.tasks.features import feature_recipe, require_processor
 
     training = ModelTraining.of(config["model"])
     detector = load_detector(config["checkpoint"]) if config["checkpoint"] else _new_detector(config, training)
@@ -216,6 +216,7 @@ def _build_task(config: dict[str, Any], datamodule: CorpusDataModule) -> Detecti
     if config["embedding_cache"]:
         detector.cache_embeddings(Path(config["embedding_cache"]))
     if config["loader"]["feature_cache"] and "fit" in config["stages"]:
+        require_processor(config["trainer"]["accelerator"])
         datamodule.keep_features(feature_recipe(task, datamodule))
     return task
 
