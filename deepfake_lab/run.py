@@ -216,11 +216,12 @@ def _build_task(config: dict[str, Any], datamodule: CorpusDataModule) -> Detecti
 
 def _keep_what_recurs(config: dict[str, Any], task: DetectionTask, datamodule: CorpusDataModule) -> None:
     """Has embeddings or features made once; to be called when what they cost has been measured."""
-    from deepfake_lab.tasks.features import feature_recipe
+    from deepfake_lab.tasks.features import feature_recipe, require_processor
 
     if config["embedding_cache"]:
         task.detector.cache_embeddings(Path(config["embedding_cache"]))
     if config["loader"]["feature_cache"] and "fit" in config["stages"]:
+        require_processor(config["trainer"]["accelerator"])
         datamodule.keep_features(feature_recipe(task, datamodule))
 
 

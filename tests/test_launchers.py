@@ -20,7 +20,10 @@ def examples():
     ("example", "asked"),
     [
         (0, {"nodes": "2", "ntasks-per-node": "4", "gpus-per-node": "4", "cpus-per-task": "8", "time": "1440"}),
-        (1, {"nodes": "1", "ntasks-per-node": "1", "gpus-per-node": "1", "array": "0-19%10"}),
+        pytest.param(
+            *(1, {"nodes": "1", "ntasks-per-node": "1", "gpus-per-node": "1", "array": "0-19%10"}),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["several-nodes", "array"],
 )

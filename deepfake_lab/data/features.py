@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from deepfake_lab.data.dataset import UtteranceDataset
 
-_A_SHARD = 256  # windows
+_A_SHARD = 2048  # windows: few enough files that a process can keep every map open, which takes a descriptor each
 _A_BATCH = 32
+_TOLERANCE = 0.02  # beyond the rounding: another processor or library may differ in what is nearly silent
 _LAYOUT = 1  # of the files; to be raised when what they hold changes
 
 Extract = Callable[["Tensor"], "Tensor"]
@@ -74,7 +75,8 @@ class FeatureCache:
             workers: processes; 0 takes one a core, eight at most.
 
         Raises:
-            LabError: there are no windows to be kept, or features are beyond the range of 16-bit floats.
+            LabError: there are no windows to be kept, features are beyond the range of 16-bit floats, or those that
+                are there are no longer what `recipe` makes.
         """
         if crops < 1:
             raise LabError(f"loader.crops={crops}: at least one window of each utterance is kept.")
@@ -85,8 +87,28 @@ class FeatureCache:
         home.mkdir(parents=True, exist_ok=True)
         shards = [home / f"shard-{number:05d}.npy" for number in range(-(-len(draws) // _A_SHARD))]
         with filelock.FileLock(home / ".lock"):  # the second of two waits and then finds everything done
+            for left in home.glob(".*-shard-*.npy"):
+                left.unlink()  # of a builder that was killed
             _compute_missing(dataset, recipe.extract, shards, draws, workers)
-        return cls(shards, ends - windows, windows)
+        cache = cls(shards, ends - windows, windows)
+        cache._compare(dataset, recipe.extract)
+        return cache
+
+    def _compare(self, dataset: UtteranceDataset, extract: Extract) -> None:
+        """Makes the features of one window anew: the code that made them may have changed since, not only its settings.
+
+        Raises:
+            LabError: they are others.
+        """
+        if not self._shards:
+            return
+        first = [Draw(0, 0)]
+        known, made = self.read(first).float(), _features(dataset, extract, first).float()
+        if known.shape != made.shape or not torch.allclose(known, made, rtol=_TOLERANCE, atol=_TOLERANCE):
+            raise LabError(
+                f"loader.feature_cache: {self._shards[0].parent} holds other features than the front-end makes by now. "
+                "Delete this folder."
+            )
 
     def read(self, draws: Sequence[Draw]) -> Tensor:
         """Features ``(B, C, F, L)``, float16, of the windows that these draws have."""
@@ -136,12 +158,16 @@ def _compute(dataset: UtteranceDataset, extract: Extract, shard: Path, draws: li
     """Writes one shard, whole."""
     parts = []
     for first in range(0, len(draws), _A_BATCH):
-        batch = dataset.waves(draws[first : first + _A_BATCH])
-        with torch.inference_mode():
-            parts.append(extract(batch).to(torch.float16).numpy())
+        parts.append(_features(dataset, extract, draws[first : first + _A_BATCH]).numpy())
     features = np.concatenate(parts)
     if not np.isfinite(features).all():
         raise LabError("loader.feature_cache: features are beyond the range of 16-bit floats. Set it to null.")
     with whole(shard) as partial:
         np.save(partial, features)
     return len(draws)
+
+
+def _features(dataset: UtteranceDataset, extract: Extract, draws: list[Draw]) -> Tensor:
+    """Features ``(B, C, F, L)``, float16, of the windows that these draws have."""
+    with torch.inference_mode():
+        return extract(dataset.waves(draws)).to(torch.float16)

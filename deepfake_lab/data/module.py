@@ -53,7 +53,8 @@ class CorpusDataModule(pl.LightningDataModule):
         crops: windows of a longer utterance that are kept there.
         augment: what is done to the windows of training, in this order, by any name.
         batch_size: utterances a batch, of all processes together that train a detector.
-        num_workers: reading processes; null takes one less than there are cores, at most 8.
+        num_workers: reading processes; null takes one less than there are cores, at most 8, and none where features
+            are read: copying them is less work than passing them on.
         seed: of order, crops, augmentations and of the permutation of `corpus.shuffle_labels`.
 
     Raises:
@@ -94,6 +95,7 @@ class CorpusDataModule(pl.LightningDataModule):
         self.augment = tuple((augment or {}).values())
         self.batch_size = batch_size
         self.num_workers = min((os.cpu_count() or 1) - 1, 8) if num_workers is None else num_workers
+        self.feature_workers = num_workers or 0
         self.seed = seed
         self.findings: list[Finding] = []
         self.remaining: dict[Split, npt.NDArray[np.int64]] = {}
@@ -210,16 +212,17 @@ class CorpusDataModule(pl.LightningDataModule):
         manifest = self._splits[name]
         dataset = self._dataset(name)
         training = name == "train"
-        if training:
-            dataset.features = self.features
+        workers = self.num_workers
+        if training and self.features is not None:
+            dataset.features, workers = self.features, self.feature_workers
         sampler = self._training_sampler(manifest, rank, world) if training else self._rows(name, rank, world)
         batch_size = self.batch_size // world
         return DataLoader(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # the data set fills the rectangle itself
             # one odd trial would break batch norm, and a short last batch weighs each of its trials more

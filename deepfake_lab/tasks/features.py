@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import json
 
+import torch
+
 from deepfake_lab.data.features import Recipe
 from deepfake_lab.data.module import CorpusDataModule
 from deepfake_lab.frontends.raw import Raw
 from deepfake_lab.tasks.detection import DetectionTask
 from deepfake_lab.types import LabError
+
+
+def require_processor(accelerator: str) -> None:
+    """Refuses a feature cache where front-ends work on a GPU, which takes less time than reading what they make.
+
+    Args:
+        accelerator: as Lightning's Trainer takes it.
+
+    Raises:
+        LabError: it is a GPU, or there is one to be taken by itself.
+    """
+    if accelerator not in ("cpu", "auto") or (accelerator == "auto" and torch.accelerator.is_available()):
+        raise LabError(
+            f"loader.feature_cache: is for training on a processor, not for trainer.accelerator={accelerator} on this "
+            "machine: a front-end on a GPU takes less time than reading. Set loader.feature_cache=null, or "
+            "trainer.accelerator=cpu."
+        )
 
 
 def feature_recipe(task: DetectionTask, data: CorpusDataModule) -> Recipe:

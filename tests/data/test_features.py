@@ -110,6 +110,14 @@ def test_what_features_depend_on_parts_the_folders(dataset, tmp_path):
     assert len(list(folder.iterdir())) == 1 + len(others)
 
 
+def test_features_of_other_code_are_refused(dataset, tmp_path):
+    FeatureCache.build(dataset, recipe(), tmp_path / "cache", crops=2)
+    mel = Mel(bins=32)
+    for extract in (lambda wave: mel(wave) + 0.5, Mel(bins=33)):
+        with pytest.raises(LabError, match=r"holds other features than the front-end makes by now\. Delete"):
+            FeatureCache.build(dataset, Recipe(extract, {"bins": 32}), tmp_path / "cache", crops=2)
+
+
 @pytest.mark.parametrize(
     ("crops", "extract", "message"),
     [(0, Mel(bins=32), "crops=0"), (1, lambda wave: 1e6 + wave.view(len(wave), 1, 1, -1), "16-bit")],
@@ -157,6 +165,8 @@ def test_a_killed_build_goes_on_and_two_build_at_once(dataset, tmp_path, monkeyp
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert len(list((tmp_path / "cache").rglob("shard-*.npy"))) < 8
+    (home,) = (tmp_path / "cache").iterdir()
+    (home / ".1-shard-00003.npy").write_bytes(b"half of")  # what a builder leaves that is killed while it writes
     both = [build(tmp_path, 0.0) for _ in range(2)]
     assert [each.wait() for each in both] == [0, 0]
     monkeypatch.setattr(features_module, "_A_SHARD", 2)
@@ -165,4 +175,4 @@ def test_a_killed_build_goes_on_and_two_build_at_once(dataset, tmp_path, monkeyp
     draws = [Draw(row, 1) for row in range(10)]
     expected = made.extract(dataset.waves(draws)).half().numpy()
     np.testing.assert_allclose(cache.read(draws).numpy(), expected, rtol=2**-9)
-    assert len(list((tmp_path / "cache").rglob("shard-*.npy"))) == 8
+    assert len(list((tmp_path / "cache").rglob("*shard-*.npy"))) == 8

@@ -7,7 +7,7 @@ from torch import nn
 
 from deepfake_lab.checkpoint import build_detector
 from deepfake_lab.config import build, compose, resolved
-from deepfake_lab.tasks.features import feature_recipe
+from deepfake_lab.tasks.features import feature_recipe, require_processor
 from deepfake_lab.types import LabError
 
 
@@ -43,6 +43,22 @@ def task_and_data(*overrides):
 def test_what_changes_waveforms_is_refused(overrides, message):
     with pytest.raises(LabError, match=f"loader.feature_cache: does not go with this {message}"):
         feature_recipe(*task_and_data(*overrides))
+
+
+def test_a_gpu_is_refused():
+    require_processor("cpu")
+    with pytest.raises(LabError, match=r"trainer\.accelerator=cuda on this machine.* trainer\.accelerator=cpu"):
+        require_processor("cuda")
+
+
+def test_features_take_no_process_to_read_unless_asked_for(tmp_path):
+    for settings, workers in (([], 0), (["loader.num_workers=1"], 1)):
+        overrides = [f"data.root={tmp_path}", f"loader.feature_cache={tmp_path}/features", *settings]
+        task, data = task_and_data(*overrides)
+        data.setup()
+        data.keep_features(feature_recipe(task, data))
+        assert data.train_dataloader().num_workers == workers
+        assert data.val_dataloader().num_workers == data.num_workers
 
 
 def test_augmentation_of_features_goes_together():

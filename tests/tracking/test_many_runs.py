@@ -35,7 +35,7 @@ def assert_all_recorded(uri, jobs):
     assert sorted(version.run_id for version in versions) == sorted(run.info.run_id for run in children)
 
 
-@pytest.mark.parametrize(("jobs", "side_by_side"), [(6, 3), pytest.param(20, 5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("jobs", "side_by_side"), [(3, 3), pytest.param(20, 5, marks=pytest.mark.slow)])
 def test_a_sweep_on_sqlite_loses_none(lab, jobs, side_by_side):
     (lab.folder / "mlflow.db").unlink()  # the jobs find no tables
     sweep(lab, jobs, side_by_side)
