@@ -26,9 +26,8 @@ def explained(datamodule: CorpusDataModule, run_dir: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (LabError, OSError, RuntimeError) as error:
-        if str(error).startswith(_DEAD):
-            what = str(error).splitlines()[0].rstrip(". ")
+    except Exception as error:  # PyTorch raises its own wherever the main thread is: libraries there may wrap it
+        if what := _death(error):
             raise LabError(
                 f"{what}. It is one of {datamodule.num_workers} that load data: most likely the machine ran out of "
                 "memory (dmesg tells), or of shared memory (df /dev/shm). Go on from the last whole epoch, with fewer "
@@ -36,6 +35,15 @@ def explained(datamodule: CorpusDataModule, run_dir: Path) -> Iterator[None]:
             ) from error
         _look_for(datamodule, run_dir)
         raise
+
+
+def _death(error: BaseException | None) -> str:
+    """What PyTorch says of a dead worker, in an error or in those that led to it; nothing if none did."""
+    while error is not None:
+        if str(error).startswith(_DEAD):
+            return str(error).splitlines()[0].rstrip(". ")
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _look_for(datamodule: CorpusDataModule, run_dir: Path) -> None:

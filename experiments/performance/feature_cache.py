@@ -31,7 +31,6 @@ def train(cache):
     from deepfake_lab.evaluation.scores import score_table
     from deepfake_lab.evaluation.summary import summarize
     from deepfake_lab.tasks.features import feature_recipe
-    from deepfake_lab.tasks.memory import keep_memory
 
     class Clock(pl.Callback):
         """Notes when epochs of training begin and end; validation lies between them."""
@@ -46,7 +45,6 @@ def train(cache):
             if batch_idx + 1 == trainer.num_training_batches:
                 self.seconds.append(time.perf_counter() - self.begun)
 
-    keep_memory()
     overrides = ["model=crnn", "data=openprompts", f"data.root={CORPUS}", f"trainer.max_epochs={EPOCHS}"]
     config = run_config([*overrides, f"loader.feature_cache={cache or 'null'}", f"run_dir={Path.cwd()}"])
     pl.seed_everything(config["seed"], workers=True, verbose=False)
