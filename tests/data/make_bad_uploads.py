@@ -6,9 +6,9 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 
-import av
 import numpy as np
 import soundfile
+from signals import muxed
 
 RATE = 16_000
 SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "aiff": "PCM_16", "au": "PCM_16", "caf": "PCM_16", "w64": "PCM_16"}
@@ -23,19 +23,7 @@ def whole() -> dict[str, bytes]:
         file = io.BytesIO()
         soundfile.write(file, wave, RATE, format=ending.upper(), subtype=SUBTYPES.get(ending))
         made[ending] = file.getvalue()
-    for ending, (container, codec) in CONTAINERS.items():
-        file = io.BytesIO()
-        with av.open(file, "w", format=container) as output:
-            stream = output.add_stream(codec, rate=48_000)
-            stream.layout = "mono"
-            to_codec = av.AudioResampler(stream.format, "mono", 48_000)
-            frame = av.AudioFrame.from_ndarray(wave[None], "flt", "mono")
-            frame.sample_rate = RATE
-            for part in [*to_codec.resample(frame), *to_codec.resample(None)]:
-                output.mux(stream.encode(part))
-            output.mux(stream.encode(None))
-        made[ending] = file.getvalue()
-    return made
+    return made | {ending: muxed(wave, *formats, 48_000) for ending, formats in CONTAINERS.items()}
 
 
 def wav(samples=b"", channels=1, rate=RATE, bits=16, tag=1, data_size=None, riff_size=None, block=None) -> bytes:

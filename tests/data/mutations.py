@@ -3,9 +3,9 @@
 import io
 from collections.abc import Iterator
 
-import av
 import numpy as np
 import soundfile
+from signals import muxed
 
 RATE = 16_000
 _FILES = {"wav": "PCM_16", "flac": "PCM_16", "aiff": "PCM_16", "au": "PCM_16", "caf": "PCM_16", "w64": "PCM_16"}
@@ -25,19 +25,7 @@ def sounds(seconds: float = 0.25) -> dict[str, bytes]:
         file = io.BytesIO()
         soundfile.write(file, wave, RATE, format=ending.upper(), subtype=_FILES.get(ending))
         made[ending] = file.getvalue()
-    for ending, (container, codec, rate) in _STREAMS.items():
-        file = io.BytesIO()
-        with av.open(file, "w", format=container) as output:
-            stream = output.add_stream(codec, rate=rate)
-            stream.layout = "mono"
-            to_codec = av.AudioResampler(stream.format, "mono", rate)
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave[:, :1].T), "flt", "mono")
-            frame.sample_rate = RATE
-            for part in [*to_codec.resample(frame), *to_codec.resample(None)]:
-                output.mux(stream.encode(part))
-            output.mux(stream.encode(None))
-        made[ending] = file.getvalue()
-    return made
+    return made | {ending: muxed(wave[:, 0], *stream) for ending, stream in _STREAMS.items()}
 
 
 def mutations(content: bytes, seed: int, count: int, donors: list[bytes]) -> Iterator[bytes]:
