@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import as_completed
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from deepfake_lab import audio
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.turns import alone
-from deepfake_lab.data.workers import pool, progress, say, workers_for
+from deepfake_lab.data.workers import progress, results, say
 from deepfake_lab.types import SAMPLE_RATE
 
 _A_SHARD = 2048  # utterances: few enough to lose by a kill, many enough that a process can keep every map open
@@ -119,13 +118,8 @@ def _decode_missing(shards: Sequence[_Shard], total: int, workers: int) -> None:
     missing = [shard for shard in shards if not _is_whole(shard)]
     left = sum(len(shard.utterances) for shard in missing)
     with progress("decoding into the cache", total - left, total) as advance:
-        if len(missing) < 2 or workers_for(workers) == 1:
-            for shard in missing:
-                advance(_decode(shard))
-            return
-        with pool(workers) as processes:
-            for future in as_completed([processes.submit(_decode, shard) for shard in missing]):
-                advance(future.result())
+        for decoded in results(_decode, missing, workers):
+            advance(decoded)
 
 
 def _is_whole(shard: _Shard) -> bool:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import filelock
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.sampling import Draw
-from deepfake_lab.data.workers import pool, progress, workers_for
+from deepfake_lab.data.turns import alone
+from deepfake_lab.data.workers import progress, results
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -84,9 +84,8 @@ class FeatureCache:
         ends = np.cumsum(windows)
         draws = [Draw(row, epoch) for row, number in enumerate(windows.tolist()) for epoch in range(number)]
         home = folder / _digest(dataset, recipe, crops)
-        home.mkdir(parents=True, exist_ok=True)
         shards = [home / f"shard-{number:05d}.npy" for number in range(-(-len(draws) // _A_SHARD))]
-        with filelock.FileLock(home / ".lock"):  # the second of two waits and then finds everything done
+        with alone(home, "computes these features"):  # the second of two then finds everything done
             for left in home.glob(".*-shard-*.npy"):
                 left.unlink()  # of a builder that was killed
             _compute_missing(dataset, recipe.extract, shards, draws, workers)
@@ -137,25 +136,17 @@ def _digest(dataset: UtteranceDataset, recipe: Recipe, crops: int) -> str:
 def _compute_missing(
     dataset: UtteranceDataset, extract: Extract, shards: list[Path], draws: list[Draw], workers: int
 ) -> None:
-    parts = {shard: draws[number * _A_SHARD : (number + 1) * _A_SHARD] for number, shard in enumerate(shards)}
-    missing = {shard: part for shard, part in parts.items() if not shard.is_file()}
-    left = sum(map(len, missing.values()))
+    parts = [(shard, draws[number * _A_SHARD : (number + 1) * _A_SHARD]) for number, shard in enumerate(shards)]
+    missing = [(shard, part) for shard, part in parts if not shard.is_file()]
+    left = sum(len(part) for _, part in missing)
     with progress("features into the cache", len(draws) - left, len(draws)) as advance:
-        if len(missing) < 2 or workers_for(workers) == 1:
-            for shard, part in missing.items():
-                advance(_compute(dataset, extract, shard, part))
-            return
-        with pool(workers) as processes:
-            try:
-                jobs = [processes.submit(_compute, dataset, extract, *job) for job in missing.items()]
-                for future in as_completed(jobs):
-                    advance(future.result())
-            finally:
-                processes.shutdown(cancel_futures=True)
+        for computed in results(functools.partial(_compute, dataset, extract), missing, workers):
+            advance(computed)
 
 
-def _compute(dataset: UtteranceDataset, extract: Extract, shard: Path, draws: list[Draw]) -> int:
+def _compute(dataset: UtteranceDataset, extract: Extract, missing: tuple[Path, list[Draw]]) -> int:
     """Writes one shard, whole."""
+    shard, draws = missing
     parts = []
     for first in range(0, len(draws), _A_BATCH):
         parts.append(_features(dataset, extract, draws[first : first + _A_BATCH]).numpy())

@@ -5,12 +5,12 @@ It runs in several processes and writes down what it has seen as it goes, so tha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import as_completed
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from deepfake_lab import audio
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.manifest import UNKNOWN
-from deepfake_lab.data.workers import pool, progress, workers_for
+from deepfake_lab.data.workers import progress, results
 
 Depth = Literal["full", "header"]
 """How far to look: decode everything, or read what the header says."""
@@ -176,12 +176,7 @@ def _listing(folder: Path) -> set[str]:
 
 def _inspected(root: Path, paths: Sequence[str], depth: Depth, workers: int) -> Iterator[list[Inspection]]:
     tasks = [paths[first : first + _A_TASK] for first in range(0, len(paths), _A_TASK)]
-    if len(tasks) < 2 or workers_for(workers) == 1:  # a process takes a second to start
-        yield from (_inspect_some(root, task, depth) for task in tasks)
-        return
-    with pool(workers) as processes:
-        for future in as_completed([processes.submit(_inspect_some, root, task, depth) for task in tasks]):
-            yield future.result()
+    return results(functools.partial(_inspect_some, root, depth=depth), tasks, workers)
 
 
 def _inspect_some(root: Path, paths: Sequence[str], depth: Depth) -> list[Inspection]:

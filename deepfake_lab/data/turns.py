@@ -12,7 +12,7 @@ from pathlib import Path
 
 import filelock
 
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.workers import say
 
 
@@ -41,9 +41,8 @@ def alone(folder: Path, doing: str) -> Iterator[bool]:
     try:
         if note.is_file():
             say(f"{folder}: {_told(note)} was stopped before it was done; going on from there.")
-        with whole(note) as partial:
-            about = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
-            partial.write_text(json.dumps(about))
+        about = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+        write_whole(note, json.dumps(about))
         yield waited
     finally:
         note.unlink(missing_ok=True)

@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
@@ -18,6 +19,9 @@ from deepfake_lab.types import LabError
 
 MOST_WORKERS = 8
 """Processes taken unless a number is given; more seldom help, since a disk or memory sets the pace."""
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 Advance = Callable[[int], None]
 """Tells a progress bar that so many more are done."""
@@ -52,6 +56,25 @@ def pool(workers: int, start: Callable[..., None] | None = None, *arguments: obj
             ) from error
         finally:
             processes.shutdown(cancel_futures=True)
+
+
+def results(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+    """What comes of tasks, in the order in which they are done: side by side, but for a single one.
+
+    Args:
+        work: does a task; can be pickled, as tasks can.
+        tasks: what is to be done.
+        workers: see `workers_for`.
+
+    Raises:
+        LabError: see `pool`.
+    """
+    if len(tasks) < 2 or workers_for(workers) == 1:  # a process takes a second to start
+        yield from map(work, tasks)
+        return
+    with pool(workers) as processes:
+        for future in as_completed([processes.submit(work, task) for task in tasks]):
+            yield future.result()
 
 
 def say(text: str) -> None:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from deepfake_lab.data.files import whole
 from deepfake_lab.data.sampling import rows_of
+from deepfake_lab.data.tables import read_parquet
 from deepfake_lab.models.detector import FROM_DEV
 from deepfake_lab.types import LabError
 
@@ -124,8 +125,8 @@ def _read(folder: Path, count: int) -> pa.Table:
     parts = [_NOTHING]
     for path in sorted(folder.glob("part-*.parquet")):
         try:
-            parts.append(pq.read_table(path, page_checksum_verification=True))
-        except (OSError, pa.ArrowException) as error:
+            parts.append(read_parquet(path))
+        except (OSError, pa.ArrowException, ValueError) as error:
             raise LabError(f"{path}: not readable scores ({error}). Delete it: its trials are scored again.") from error
     table = pa.concat_tables(parts, promote_options="default")
     times = np.bincount(table["row"].to_numpy(), minlength=count)

@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import whole, write_whole
 from deepfake_lab.tasks.detection import DetectionTask
 from deepfake_lab.types import Batch, LabError
 
@@ -114,8 +114,7 @@ class Diagnosis(pl.Callback):
             },
             "not_finite": [name for name, value in task.detector.state_dict().items() if not _finite(value)],
         }
-        with whole(path.with_suffix(".json")) as partial:
-            partial.write_text(json.dumps(_plain(about), indent=1, ensure_ascii=False), encoding="utf-8")
+        write_whole(path.with_suffix(".json"), json.dumps(_plain(about), indent=1, ensure_ascii=False))
         return path
 
 

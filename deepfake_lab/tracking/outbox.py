@@ -11,7 +11,7 @@ from typing import Any, Final
 from mlflow.exceptions import MlflowException
 from requests.exceptions import RequestException
 
-from deepfake_lab.data.files import whole
+from deepfake_lab.data.files import write_whole
 from deepfake_lab.types import LabError
 
 NAME: Final = "outbox.jsonl"
@@ -93,8 +93,7 @@ class Outbox:
         if not self._waiting:
             self._file.unlink()
             return
-        with whole(self._file) as partial:
-            partial.write_text("".join(json.dumps(entry) + "\n" for entry in self._waiting), encoding="utf-8")
+        write_whole(self._file, "".join(json.dumps(entry) + "\n" for entry in self._waiting))
 
 
 def is_outage(error: Exception) -> bool:
