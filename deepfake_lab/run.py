@@ -188,7 +188,8 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
     if summary is not None:
         print_summary(summary)
     if waiting := len(tracked.outbox):
-        print(f"MLflow is away: {waiting} records of run {tracked.id} wait in {outbox}. Send them when it is back:")
+        print(f"MLflow is away, or its disk is full: {waiting} records of run {tracked.id} wait in {outbox}.")
+        print("Send them when it takes them again:")
         print(f"python -m deepfake_lab.report what=outbox run={run_dir}")
     elif summary is not None:
         print(f"MLflow run {tracked.id} ({run_dir.name}); compare runs: {tracking.ui_hint}")

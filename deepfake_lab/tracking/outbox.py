@@ -79,7 +79,7 @@ class Outbox:
             for entry in self._waiting:
                 sent += 1
                 self._send(entry)
-        except (MlflowException, RequestException) as error:
+        except (MlflowException, RequestException, OSError) as error:
             if not is_outage(error):
                 raise
             sent -= 1
@@ -105,8 +105,10 @@ class Outbox:
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether a store did not answer, or not in earnest, so that asking again may help."""
-    return isinstance(error, RequestException) or (isinstance(error, MlflowException) and error.error_code in _AWAY)
+    """Whether a store did not answer, or not in earnest, or has no room, so that asking again may help."""
+    if isinstance(error, MlflowException):
+        return error.error_code in _AWAY
+    return isinstance(error, RequestException) or is_disk_failure(error)
 
 
 def _read(file: Path) -> list[Entry]:

@@ -3,8 +3,10 @@
 import json
 import shutil
 import signal
+from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 
 TWELVE_EPOCHS = ("experiment=toy", "trainer.max_epochs=12", "callbacks.early_stopping=null")
@@ -41,6 +43,27 @@ def test_at_the_start_is_named_and_the_run_begins_when_there_is_room(lab, disk, 
     status, printed = lab("run", "experiment=toy", "trainer.max_epochs=1", f"tracking.uri={uri}")
     assert status == 0, printed
     assert recorded(uri)[:2] == ("FINISHED", [0])
+
+
+def test_of_artifacts_is_no_reason_to_stop_and_loses_no_file(lab, disk):
+    disk.fill(leave=8_192)
+    where = f"tracking.artifact_location={disk.folder}/mlartifacts"
+    status, printed = lab("run", "experiment=toy", "trainer.max_epochs=1", where)
+    assert status == 0, printed
+    (run,) = lab.runs
+    assert f"wait in {run}/outbox.jsonl" in printed
+    disk.resize("64m")
+    (disk.folder / "filling").unlink()
+    status, printed = lab("report", "what=outbox", f"run={run}")
+    assert (status, "sent to" in printed) == (0, True), printed
+    recorded = lab.mlflow_runs().iloc[0]
+    assert recorded["status"] == "FINISHED"
+    for name in ("detector.ckpt", "report/report.html"):
+        kept = mlflow.artifacts.download_artifacts(run_id=recorded["run_id"], artifact_path=name)
+        assert Path(kept).read_bytes() == (run / name).read_bytes()
+    (version,) = mlflow.MlflowClient().search_model_versions(f"run_id = '{recorded['run_id']}'")
+    model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
+    assert model.predict(np.zeros((2, 6400), np.float32)).shape[0] == 2
 
 
 def test_in_training_is_no_reason_to_stop_and_loses_no_number(lab, disk, uri):
