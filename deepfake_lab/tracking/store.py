@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from optuna import TrialPruned
 from requests.exceptions import RequestException
 
-from deepfake_lab.data.files import disk_error
+from deepfake_lab.data.files import disk_error, is_disk_failure
 from deepfake_lab.evaluation.scores import read_table
 from deepfake_lab.tracking.outbox import is_outage
 from deepfake_lab.tracking.run import Run
@@ -142,7 +142,7 @@ class Tracking:
 
     @contextmanager
     def with_room(self) -> Iterator[None]:
-        """Says within a block that the disk of a local database is full, which MLflow tells in SQL.
+        """Says within a block that the disk of a local database or of artifacts is full, which MLflow tells otherwise.
 
         Raises:
             DiskError: it is.
@@ -153,6 +153,10 @@ class Tracking:
             if not _is_full(error):
                 raise
             raise disk_error(Path(self.uri.removeprefix("sqlite:///")), errno.ENOSPC) from error
+        except OSError as error:
+            if error.filename or not is_disk_failure(error) or self.artifact_location is None:
+                raise
+            raise disk_error(Path(self.artifact_location), error.errno or 0) from error  # MLflow's copies name no file
 
     @contextmanager
     def run(

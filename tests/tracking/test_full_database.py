@@ -45,6 +45,20 @@ def test_at_the_start_is_named_and_the_run_begins_when_there_is_room(lab, disk, 
     assert recorded(uri)[:2] == ("FINISHED", [0])
 
 
+def test_of_artifacts_at_the_start_is_named(lab, disk):
+    disk.fill(leave=0)
+    where = f"tracking.artifact_location={disk.folder}/mlartifacts"
+    status, printed = lab("run", "experiment=toy", "trainer.max_epochs=1", where)
+    assert status == 2, printed
+    said = printed.splitlines()[-1]
+    assert said.startswith(f"error: {disk.folder}/mlartifacts: cannot be written: no space is left on its disk (0 byt")
+    (disk.folder / "filling").unlink()
+    disk.resize("64m")
+    status, printed = lab("run", f"resume={lab.runs[0]}")
+    assert status == 0, printed
+    assert list(lab.mlflow_runs()["status"]) == ["FINISHED"]
+
+
 def test_of_artifacts_is_no_reason_to_stop_and_loses_no_file(lab, disk):
     disk.fill(leave=8_192)
     where = f"tracking.artifact_location={disk.folder}/mlartifacts"
