@@ -159,6 +159,7 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
     tags = source_tags() | {**config["choices"], "seed": str(config["seed"]), "corpus": datamodule.corpus.name}
     parent, outbox = os.environ.get(PARENT_RUN_VARIABLE), run_dir / OUTBOX
     with (
+        tracking.with_room(),
         tracking.run(run_dir.name, tags=tags, run_id=begun, parent=parent, outbox=outbox) as tracked,
         explained(datamodule, run_dir),
     ):
@@ -186,7 +187,8 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
     if summary is not None:
         print_summary(summary)
     if waiting := len(tracked.outbox):
-        print(f"MLflow is away: {waiting} records of run {tracked.id} wait in {outbox}. Send them when it is back:")
+        print(f"MLflow is away, or its disk is full: {waiting} records of run {tracked.id} wait in {outbox}.")
+        print("Send them when it takes them again:")
         print(f"python -m deepfake_lab.report what=outbox run={run_dir}")
     elif summary is not None:
         print(f"MLflow run {tracked.id} ({run_dir.name}); compare runs: {tracking.ui_hint}")

@@ -58,7 +58,8 @@ class Lab:
         return subprocess.Popen(
             [sys.executable, "-m", *arguments],
             cwd=self.folder,
-            env={**os.environ, "COLUMNS": "200", **variables},
+            # the lab that is tested, also where another checkout is the installed one
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -127,7 +127,7 @@ def test_a_kill_with_everything_on_costs_no_whole_epoch(lab, unbroken):
 
 def test_a_killed_loader_is_named_and_fewer_go_on_with_the_same_metrics(lab, unbroken):
     status, printed = strike(lab, lambda pid: os.kill(loaders(pid)[0], signal.SIGKILL))
-    assert status == 2
+    assert status == 2, printed
     how = r"(is killed by signal: Killed|exited unexpectedly)"  # as PyTorch happens to notice it
     assert re.search(rf"DataLoader worker \(pid.*\) {how}\. It is one of 2 that load data", printed), printed
     assert "ran out of memory" in printed

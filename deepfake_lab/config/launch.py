@@ -111,7 +111,8 @@ def _of_disk(error: OSError) -> LabError:
     """What a full disk, or one that lets itself only be read, means for people; any other error is raised again."""
     if not is_disk_failure(error) or error.errno == errno.EIO:  # the latter may be of reading
         raise error
-    return disk_error(Path(error.filename or "a file"), error.errno or 0)
+    # of a copy, the second name is that of the new file
+    return disk_error(Path(error.filename2 or error.filename or "a file"), error.errno or 0)
 
 
 def _refuse(error: Exception, name: str) -> NoReturn:

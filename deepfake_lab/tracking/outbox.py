@@ -11,7 +11,7 @@ from typing import Any, Final
 from mlflow.exceptions import MlflowException
 from requests.exceptions import RequestException
 
-from deepfake_lab.data.files import write_whole
+from deepfake_lab.data.files import disk_error, is_disk_failure, write_whole
 from deepfake_lab.types import LabError
 
 NAME: Final = "outbox.jsonl"
@@ -42,6 +42,7 @@ class Outbox:
         self._waiting: list[Entry] = []
         if file is not None and file.is_file():
             self._waiting = _read(file)
+            self._keep()  # without half a line, to which the next one would be added
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -61,6 +62,8 @@ class Outbox:
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:
+            if is_disk_failure(error):
+                raise disk_error(self._file, error.errno or 0) from error
             raise LabError(f"{self._file}: cannot be written ({error}). Make room.") from error
         if time.monotonic() >= self._next_try:
             self.flush()
@@ -76,7 +79,7 @@ class Outbox:
             for entry in self._waiting:
                 sent += 1
                 self._send(entry)
-        except (MlflowException, RequestException) as error:
+        except (MlflowException, RequestException, OSError) as error:
             if not is_outage(error):
                 raise
             sent -= 1
@@ -90,15 +93,22 @@ class Outbox:
         del self._waiting[:sent]
         if self._file is None or not sent:
             return
-        if not self._waiting:
+        self._keep()
+
+    def _keep(self) -> None:
+        """Writes the file anew, or removes it where nothing waits."""
+        assert self._file is not None  # for the type checker
+        if self._waiting:
+            write_whole(self._file, "".join(json.dumps(entry) + "\n" for entry in self._waiting))
+        else:
             self._file.unlink()
-            return
-        write_whole(self._file, "".join(json.dumps(entry) + "\n" for entry in self._waiting))
 
 
 def is_outage(error: Exception) -> bool:
-    """Whether a store did not answer, or not in earnest, so that asking again may help."""
-    return isinstance(error, RequestException) or (isinstance(error, MlflowException) and error.error_code in _AWAY)
+    """Whether a store did not answer, or not in earnest, or has no room, so that asking again may help."""
+    if isinstance(error, MlflowException):
+        return error.error_code in _AWAY
+    return isinstance(error, RequestException) or is_disk_failure(error)
 
 
 def _read(file: Path) -> list[Entry]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sqlite3
 import tempfile
 import time
 import urllib.error
@@ -21,6 +23,7 @@ from mlflow.exceptions import MlflowException
 from optuna import TrialPruned
 from requests.exceptions import RequestException
 
+from deepfake_lab.data.files import disk_error, is_disk_failure
 from deepfake_lab.evaluation.scores import read_table
 from deepfake_lab.tracking.outbox import is_outage
 from deepfake_lab.tracking.run import Run
@@ -136,6 +139,24 @@ class Tracking:
                 f"tracking.uri={self.uri}: no MLflow server answers ({error}). Start it (mlflow server), "
                 "mend the address, or leave tracking.uri out to use a local database."
             ) from error
+
+    @contextmanager
+    def with_room(self) -> Iterator[None]:
+        """Says within a block that the disk of a local database or of artifacts is full, which MLflow tells otherwise.
+
+        Raises:
+            DiskError: it is.
+        """
+        try:
+            yield
+        except (MlflowException, LabError) as error:
+            if not _is_full(error):
+                raise
+            raise disk_error(Path(self.uri.removeprefix("sqlite:///")), errno.ENOSPC) from error
+        except OSError as error:
+            if error.filename or not is_disk_failure(error) or self.artifact_location is None:
+                raise
+            raise disk_error(Path(self.artifact_location), error.errno or 0) from error  # MLflow's copies name no file
 
     @contextmanager
     def run(
@@ -276,6 +297,15 @@ class Tracking:
         """
         with tempfile.TemporaryDirectory() as folder:
             return read_table(self.fetch(run_id, f"report/scores/{split}/trials.parquet", Path(folder)))
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether an error comes from an SQLite database that has no room to grow."""
+    while error is not None:
+        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _end(run: Run, status: str, *, waits: bool) -> None:

@@ -272,9 +272,13 @@ class TestKeys:
         def status(key):
             return running.client.get("/v1/model", headers={"X-API-Key": key}).status_code
 
+        def rewrite(content):  # at once: the service reads the file at any time
+            (tmp_path / "new.txt").write_text(content)
+            (tmp_path / "new.txt").replace(file)
+
         assert (status("old-key"), status("new-key")) == (200, 401)
         with running.stream(additional_headers={"X-API-Key": "old-key"}) as stream:
-            file.write_text(digest_of("new-key"))
+            rewrite(digest_of("new-key"))
             running.until(lambda: status("new-key") == 200)
             assert status("old-key") == 401
             stream.send("end")
@@ -283,7 +287,7 @@ class TestKeys:
         def complaints():
             return [record.facts["why"] for record in caplog.records if record.msg == "keys refused"]
 
-        file.write_text("new-key")
+        rewrite("new-key")
         running.until(complaints)
         file.unlink()
         running.until(lambda: len(complaints()) > 1)

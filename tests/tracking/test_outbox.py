@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from requests.exceptions import ConnectionError as Unreachable
 from servers import free_port, mlflow_server
 
+from deepfake_lab.data.files import DiskError
 from deepfake_lab.tracking.outbox import Outbox
 from deepfake_lab.types import LabError
 
@@ -73,6 +74,34 @@ def test_a_refusal_is_an_error_and_does_not_come_again(store, tmp_path):
     store.error = None
     outbox.add({"number": 1})
     assert store.taken == [1]
+
+
+def test_half_a_line_that_a_kill_has_left_spoils_no_other(store, tmp_path):
+    file = tmp_path / "outbox.jsonl"
+    file.write_text('{"number": 0}\n{"numb')
+    store.error = Unreachable("nobody there")
+    Outbox(file, store).add({"number": 1})
+    assert waiting(file) == [0, 1]
+    store.error = None
+    Outbox(file, store).flush()
+    assert store.taken == [0, 1]
+
+
+def test_a_full_disk_is_named_and_spoils_nothing(store, disk):
+    file = disk.folder / "outbox.jsonl"
+    store.error = Unreachable("nobody there")
+    outbox = Outbox(file, store)
+    for number in range(3):
+        outbox.add({"number": number})
+    disk.fill(leave=0)
+    with pytest.raises(DiskError, match=r"outbox\.jsonl: cannot be written: no space is left on its disk"):
+        outbox.add({"number": 3, "text": "x" * 10_000})
+    assert disk.files()["outbox.jsonl"].count(b"\n") == 3
+    store.error = None
+    (disk.folder / "filling").unlink()
+    again = Outbox(file, store)
+    again.flush()
+    assert store.taken == [0, 1, 2]
 
 
 def test_a_damaged_file_is_named(store, tmp_path):
