@@ -1,7 +1,7 @@
 """Compares whole epochs of training, as the lab does them, with bare ones: forward, backward, optimizer, nothing else.
 
-Lightning trains on a corpus that worker processes read from FLAC; the bare loop has such batches in memory.
-They take turns epoch by epoch. What counts as the lab's epoch is all that passes from its beginning to that of the
+Lightning trains on a corpus that worker processes read, from FLAC or decoded beforehand (`loader.cache=`); the bare loop
+has such batches in memory. They take turns epoch by epoch. What counts as the lab's epoch is all that passes from its beginning to that of the
 next: reading, hooks, training metrics, the progress bar on a terminal, checkpoints, logging. Validation does not.
 """
 
@@ -107,10 +107,10 @@ def fit(config, datamodule, tracked, first):
     trainer.fit(task, datamodule=datamodule)
 
 
-def epoch_times(folder):
+def epoch_times(folder, *overrides):
     """Median times in s of the lab's epoch, of the bare one, and of reading its batches alone."""
     length = (f"trainer.max_epochs={WARM_UP + EPOCHS}", "+trainer.limit_val_batches=1")
-    config = configuration(folder, *CORPUS, f"data.root={folder}/toy", *length)
+    config = configuration(folder, *CORPUS, f"data.root={folder}/toy", *length, *overrides)
     pl.seed_everything(config["seed"], verbose=False)
     datamodule = corpus_of(config)
     loader = datamodule.train_dataloader()
@@ -131,10 +131,13 @@ def measure():
     """The ratio, and what reading would take if there were nothing else to do."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
+    found = []
     with tempfile.TemporaryDirectory() as folder:
-        lab, bare, reading = epoch_times(folder)
-    figures = f"{lab:.2f} s, bare loop {bare:.2f} s; reading alone {reading:.2f} s; {BATCHES} batches of 32"
-    return [Measurement("training epoch, crnn", lab / bare, "x", BOUND, figures=figures)]
+        for what, overrides in {"FLAC": (), "decoded cache": (f"loader.cache={folder}/decoded",)}.items():
+            lab, bare, reading = epoch_times(folder, *overrides)
+            figures = f"{lab:.2f} s, bare loop {bare:.2f} s; reading alone {reading:.2f} s; {BATCHES} batches of 32"
+            found.append(Measurement(f"training epoch, crnn, {what}", lab / bare, "x", BOUND, figures=figures))
+    return found
 
 
 def main():

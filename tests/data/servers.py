@@ -37,7 +37,11 @@ def running(command, log, is_up, **options):
     finally:
         with contextlib.suppress(ProcessLookupError):  # killed by a test
             os.killpg(process.pid, signal.SIGQUIT)  # at once: MLflow takes ten seconds to end in peace
-        process.wait()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:  # what a script starts in the background ignores that signal
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @contextlib.contextmanager
