@@ -16,7 +16,7 @@ from deepfake_lab.frontends.wav2vec2 import Wav2Vec2
 from deepfake_lab.metrics.functional import eer
 
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
-HEAVY = ("aasist", "crnn_mfcc", "hybrid", "lcnn", "resnet18")  # or like another
+HEAVY = ("aasist", "attention_crnn", "crnn_mfcc", "hybrid", "lcnn", "resnet18")  # or like another
 USUAL = {re.search(r"/frontend: (\w+)", (CONF / f"model/{model}.yaml").read_text())[1] for model in MODELS}
 OTHERS = sorted({path.stem for path in (CONF / "frontend").glob("*.yaml")} - USUAL)
 SIZES = {
@@ -25,6 +25,7 @@ SIZES = {
     "encoder_embed_dim": 48,
     "encoder_ff_interm_features": 64,
 }
+ODD = ("mel_wav2vec2", "whisper")  # front-ends that need a file
 QUICK = ("experiment=toy", "trainer.max_epochs=1", "tracking.system_metrics=false")
 
 
@@ -71,7 +72,9 @@ def test_model(lab, transformer, model):
     check_run(lab, f"model={model}", *needed)
 
 
-@pytest.mark.parametrize("frontend", OTHERS)
+@pytest.mark.parametrize(
+    "frontend", [pytest.param(name, marks=[pytest.mark.slow] * (name not in ODD)) for name in OTHERS]
+)
 def test_frontend(lab, transformer, frontend):
     places = {"mel_wav2vec2": "frontend.parts.wav2vec2", "whisper": "frontend"}
     needed = transformer(places[frontend], frontend == "whisper") if frontend in places else []

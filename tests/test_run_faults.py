@@ -125,6 +125,7 @@ def test_a_kill_with_everything_on_costs_no_whole_epoch(lab, unbroken):
     assert goes_on(lab, unbroken)
 
 
+@pytest.mark.slow
 def test_a_killed_loader_is_named_and_fewer_go_on_with_the_same_metrics(lab, unbroken):
     status, printed = strike(lab, lambda pid: os.kill(loaders(pid)[0], signal.SIGKILL))
     assert status == 2, printed
@@ -160,6 +161,7 @@ class TestTermination:
         assert all((run / "checkpoints/last.ckpt").is_file() for run in lab.runs)
 
 
+@pytest.mark.slow
 class TestVanishedCorpus:
     @pytest.fixture
     def disk(self, tmp_path):

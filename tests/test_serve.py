@@ -163,6 +163,7 @@ def test_comes_back_after_a_kill_with_what_it_had_counted(serve, folder):
     assert sorted(os.listdir(folder)) == ["0.ckpt", "1.ckpt", "census.json"]
 
 
+@pytest.mark.slow
 def test_a_second_signal_does_not_wait(serve):
     one = serve("limits.recording_s=1000")
     with ThreadPoolExecutor(1) as threads:
@@ -176,6 +177,7 @@ def test_a_second_signal_does_not_wait(serve):
         assert (under_way.result(20).status_code, under_way.result().json()["code"]) == (503, "stopping")
 
 
+@pytest.mark.slow
 def test_a_stop_waits_only_so_long(serve):
     one = serve("limits.recording_s=1000", "limits.grace_s=0.3")
     with ThreadPoolExecutor(1) as threads:

@@ -130,6 +130,7 @@ def test_more_trials_go_on_under_the_same_parent_and_other_settings_are_refused(
     assert len(trials(lab)) == 6
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_with_no_warning_goes_on_and_ends_like_an_unbroken_one(swept):
     lab, _ = swept
     unbroken = [(trial.params, trial.value) for trial in trials(lab)]

@@ -23,16 +23,16 @@ from deepfake_lab.types import SAMPLE_RATE, Batch
 
 BOUND = 1.10
 """Longest step allowed, in units of the bare loop's."""
-BATCHES, WARM_UP = 4, 5
+BATCHES, WARM_UP = 4, 3
 STEPS = {
     "crnn": (20, 32),
     "crnn_mfcc": (100, 32),
     "attention_crnn": (20, 32),
     "hybrid": (15, 32),
     "lcnn": (15, 16),
-    "resnet18": (15, 16),
-    "linear": (25, 4),
-    "aasist": (25, 2),
+    "resnet18": (12, 16),
+    "linear": (12, 4),
+    "aasist": (12, 2),
 }
 """Steps timed of each model, and its batch size: light models show overhead best, heavy ones take small batches."""
 
@@ -128,7 +128,7 @@ class TakingTurns(pl.LightningDataModule):
 
 
 def step_times(model):
-    """Median times of Lightning's and of the bare step in s."""
+    """Times in s of Lightning's steps, and of the bare ones before each."""
     with tempfile.TemporaryDirectory() as folder:
         config = compose(model, folder)
         pl.seed_everything(config["seed"], verbose=False)
@@ -139,19 +139,21 @@ def step_times(model):
             callbacks = [build(callback) for callback in config["callbacks"].values()]
             trainer = build(config["trainer"], callbacks=callbacks, logger=tracked.logger)
             trainer.fit(task, datamodule=turns)
-    return statistics.median(turns.lightning[WARM_UP:]), statistics.median(turns.bare[WARM_UP:])
+    return turns.lightning[WARM_UP:], turns.bare[WARM_UP:]
 
 
 def measure():
-    """Ratio of the median steps of every model."""
+    """Median of the ratios of neighbours, as the machine's speed drifts, for every model."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="Found .* in eval mode")  # a frozen transformer
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
     measurements = []
     for model in STEPS:
-        lightning, bare = step_times(model)
-        figures = f"{1e3 * lightning:.1f} ms, bare loop {1e3 * bare:.1f} ms"
-        measurements.append(Measurement(f"training step, {model}", lightning / bare, "x", BOUND, figures=figures))
+        times = step_times(model)
+        ratio = statistics.median(lightning / bare for lightning, bare in zip(*times, strict=True))
+        lightning, bare = (1e3 * statistics.median(each) for each in times)
+        figures = f"{lightning:.1f} ms, bare loop {bare:.1f} ms"
+        measurements.append(Measurement(f"training step, {model}", ratio, "x", BOUND, figures=figures))
     return measurements
 
 

@@ -86,7 +86,7 @@ def test_scoring_that_is_killed_goes_on_without_scoring_again(lab, toy_run, proc
     """Also with another number of processes."""
     checkpoint = toy_run / "detector.ckpt"
     several = ["trainer=ddp", f"trainer.devices={processes}", "trainer.accelerator=cpu"]
-    evaluate = ["experiment=toy", "data.utterances=400", "stages=[test]", f"checkpoint={checkpoint}", "scores_every=48"]
+    evaluate = ["experiment=toy", "data.utterances=200", "stages=[test]", f"checkpoint={checkpoint}", "scores_every=24"]
     assert lab("run", *evaluate)[0] == 0
     (unbroken,) = lab.runs
 
@@ -102,8 +102,8 @@ def test_scoring_that_is_killed_goes_on_without_scoring_again(lab, toy_run, proc
     for child in children:  # which end when it is gone
         child.wait(60)
     kept = pd.concat([pd.read_parquet(part) for part in killed.glob("scores/test-*/part-*.parquet")])
-    assert 0 < len(kept) < 800, "the run was over before it could be killed"
-    test = Toy(lab.folder / "corpora/toy-400x0.4s-seed0", utterances=400).prepare().split("test")
+    assert 0 < len(kept) < 400, "the run was over before it could be killed"
+    test = Toy(lab.folder / "corpora/toy-200x0.4s-seed0", utterances=200).prepare().split("test")
     for row in kept["row"]:  # who reads one of these again fails
         (test.root / test.table["path"][row].as_py()).write_bytes(b"nothing")
 

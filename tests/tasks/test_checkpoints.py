@@ -114,6 +114,7 @@ def test_a_kill_while_it_is_written_leaves_a_whole_one(tmp_path):
     assert ".ckpt" in printed, "no kill came in the middle of writing"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_the_best_epoch_where_the_last_one_is_damaged(lab):
     common = ("experiment=toy", "callbacks.early_stopping=null")
     status, printed = lab("run", *common, "trainer.max_epochs=4", "tracking.uri=sqlite:///other.db")

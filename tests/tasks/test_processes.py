@@ -32,7 +32,11 @@ def is_killed(seconds):
 
 
 @pytest.mark.parametrize(
-    ("work", "said"), [(fails_in_one, "the second will not"), (is_killed, "process 1 of 2 was killed by SIGKILL")]
+    ("work", "said"),
+    [
+        (fails_in_one, "the second will not"),
+        pytest.param(is_killed, "process 1 of 2 was killed by SIGKILL", marks=pytest.mark.slow),
+    ],
 )
 def test_nobody_waits_for_one_that_has_failed(work, said):
     begun = time.monotonic()

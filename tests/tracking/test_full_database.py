@@ -80,6 +80,7 @@ def test_of_artifacts_is_no_reason_to_stop_and_loses_no_file(lab, disk):
     assert model.predict(np.zeros((2, 6400), np.float32)).shape[0] == 2
 
 
+@pytest.mark.slow
 def test_in_training_is_no_reason_to_stop_and_loses_no_number(lab, disk, uri):
     process = lab.start("deepfake_lab.run", *TWELVE_EPOCHS, f"tracking.uri={uri}", PYTHONUNBUFFERED="1")
     next(line for line in process.stdout if "epoch   2/" in line)

@@ -35,11 +35,11 @@ def assert_all_recorded(uri, jobs):
     assert sorted(version.run_id for version in versions) == sorted(run.info.run_id for run in children)
 
 
-@pytest.mark.parametrize(("jobs", "side_by_side"), [(3, 3), pytest.param(20, 5, marks=pytest.mark.slow)])
-def test_a_sweep_on_sqlite_loses_none(lab, jobs, side_by_side):
+@pytest.mark.slow
+def test_a_sweep_on_sqlite_loses_none(lab):
     (lab.folder / "mlflow.db").unlink()  # the jobs find no tables
-    sweep(lab, jobs, side_by_side)
-    assert_all_recorded(f"sqlite:///{lab.folder}/mlflow.db", jobs)
+    sweep(lab, 20, 5)
+    assert_all_recorded(f"sqlite:///{lab.folder}/mlflow.db", 20)
 
 
 @NEEDS_POSTGRESQL

@@ -35,6 +35,7 @@ def test_a_run_is_recorded_on_a_server(lab, empty_database, tmp_path):
     assert not list(lab.folder.glob("mlartifacts")), "artifacts belong on the server"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(POSTGRESQL is None, reason="PostgreSQL is not installed: apt-get install postgresql")
 def test_a_run_is_recorded_and_promoted_on_a_server_with_postgresql(lab, tmp_path):
     import mlflow

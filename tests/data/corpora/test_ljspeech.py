@@ -185,6 +185,7 @@ def test_same_seed_same_samples_and_another_seed_others(copied, disk):
     assert noise_of_phases < 0.99
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(tmp_path):
     root, work = make_ljspeech.make(tmp_path, chapters=8, clips=4)["root"], tmp_path / "work"
     process = subprocess.Popen([sys.executable, "-c", DRIVER, root, work], stderr=subprocess.DEVNULL)
