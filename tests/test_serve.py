@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -216,6 +217,18 @@ def test_a_library_that_is_missing_is_named(lab, monkeypatch):
     assert "fastapi is not installed. A service wants it: pip install 'deepfake-lab[serving]'" in printed
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A detector, one that is not calibrated, and a file that is none."""
+    folder = tmp_path_factory.mktemp("files")
+    make_detectors(folder)
+    plain = load_detector(folder / "0.ckpt")
+    plain.calibrate(1.0, 0.0)
+    save_detector(plain, folder / "plain.ckpt")
+    (folder / "text.ckpt").write_text("no detector")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("overrides", "complaint"),
     [
@@ -245,12 +258,8 @@ def test_a_library_that_is_missing_is_named(lab, monkeypatch):
         (["device=abacus"], "device=abacus: cannot be used"),
     ],
 )
-def test_mistakes_are_explained(lab, overrides, complaint):
-    make_detectors(lab.folder)
-    plain = load_detector(lab.folder / "0.ckpt")
-    plain.calibrate(1.0, 0.0)
-    save_detector(plain, lab.folder / "plain.ckpt")
-    (lab.folder / "text.ckpt").write_text("no detector")
+def test_mistakes_are_explained(lab, files, overrides, complaint):
+    shutil.copytree(files, lab.folder, dirs_exist_ok=True)
     status, printed = lab("serve", "checkpoint=0.ckpt", *overrides)
     assert status == 2, printed
     assert complaint in printed

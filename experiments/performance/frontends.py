@@ -27,7 +27,7 @@ from deepfake_lab.frontends.stft import Stft
 
 BOUND = 1.3
 """Longest time allowed, in units of the fastest public way."""
-BATCH, SAMPLES, REPEATS = 32, 64_000, 15
+BATCH, SAMPLES, REPEATS = 32, 64_000, 9
 SLANEY = {"norm": "slaney", "mel_scale": "slaney"}
 CQT = {"hop_length": 256, "fmin": 62.5, "n_bins": 84, "bins_per_octave": 12}
 

@@ -24,7 +24,7 @@ CACHE_BOUND = 5.0
 """Smallest throughput allowed of the decoded cache, in units of FLAC's."""
 CROP_BOUND = 3.0
 """Smallest throughput allowed of 4 s crops, in units of decoding their files of 30 s whole."""
-FILES, WINDOW_S, BATCH, REPEATS = 256, 4.0, 32, 15
+FILES, WINDOW_S, BATCH, REPEATS = 256, 4.0, 32, 9
 
 
 def write_corpus(root, files=FILES, shortest=2, longest=10):

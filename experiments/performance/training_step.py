@@ -25,9 +25,9 @@ BOUND = 1.10
 """Longest step allowed, in units of the bare loop's."""
 BATCHES, WARM_UP = 4, 3
 STEPS = {
-    "crnn": (20, 32),
-    "crnn_mfcc": (100, 32),
-    "attention_crnn": (20, 32),
+    "crnn": (15, 32),
+    "crnn_mfcc": (50, 32),
+    "attention_crnn": (15, 32),
     "hybrid": (15, 32),
     "lcnn": (15, 16),
     "resnet18": (12, 16),
