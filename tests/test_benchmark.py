@@ -57,6 +57,18 @@ def by_name(lab):
     return runs
 
 
+def test_what_fails_is_named_and_the_rest_is_ranked_and_recorded(lab):
+    settings = ["benchmark=toy", "trainer.max_epochs=1", "models=[crnn_mfcc,crnn_mfcc+raw]", "seeds=[0]"]
+    status, printed = lab("benchmark", *settings)
+    assert status == 0, printed
+    folder = lab.folder / "runs/benchmark/toy-toy"
+    (line,) = pd.read_csv(folder / "leaderboard.csv").to_dict("records")
+    assert line["eer"] == json.loads((folder / FIRST / "report/metrics.json").read_text())["test/eer"]
+    assert "| crnn_mfcc + raw | MfccCRNN needs at least 2 bins" in (folder / "leaderboard.md").read_text()
+    assert by_name(lab)["status"].to_dict() == {"toy-toy": "FINISHED", FIRST: "FINISHED"}
+
+
+@pytest.mark.slow
 def test_a_killed_job_is_a_failure_that_can_be_taken_up_again_and_the_rest_goes_on(lab):
     folder = lab.folder / "runs/benchmark/toy-toy"
     settings = [*SLOW, "models=[crnn_mfcc,crnn_mfcc+raw]"]
@@ -179,6 +191,7 @@ def test_asvspoof5_runs_unchanged(lab):
     assert "unseen" not in line, "all systems are"
 
 
+@pytest.mark.slow
 def test_every_recipe_that_comes_along_composes():
     preset = yaml.safe_load((CONF / "benchmark/recipes.yaml").read_text())
     found = benchmark._recipes(preset["recipes"])

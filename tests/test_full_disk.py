@@ -79,6 +79,7 @@ def test_predict_leaves_whole_rows_and_the_table_of_before(lab, disk, recordings
     assert disk.files() == {"scores.csv": expected}
 
 
+@pytest.mark.slow
 def test_run_goes_on_from_its_last_whole_checkpoint(lab, disk):
     assert lab("run", *TOY, "tracking.uri=sqlite:///other.db")[0] == 0
     (unbroken,) = lab.runs

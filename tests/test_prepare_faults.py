@@ -61,6 +61,11 @@ def pool_of(process):
     return [child for child in children if "--multiprocessing-fork" in child.cmdline()]
 
 
+def begun(process):
+    """Those of its pool that have read what to do: one more thread watches the parent."""
+    return [one for one in pool_of(process) if one.num_threads() > 1]
+
+
 def said_until(process, words):
     said = []
     for line in process.stdout:
@@ -110,7 +115,7 @@ def test_kills_at_random_moments_leave_the_manifest_of_an_unbroken_call(lab, req
     moments, killed = random.Random(0), 0
     while killed < kills and not list(work.glob("manifest-*")):
         process = at_work(lab, *arguments(root, work))
-        time.sleep(moments.uniform(0, took_s))
+        time.sleep(moments.uniform(0, took_s / kills))  # what is done stays done: this leaves work for the next
         process.kill()
         process.communicate(timeout=60)
         killed += 1
@@ -128,9 +133,7 @@ def test_kills_at_random_moments_leave_the_manifest_of_an_unbroken_call(lab, req
 def test_a_killed_worker_is_told_and_the_same_command_goes_on(lab, request, corpus, arguments):
     root, work = request.getfixturevalue(corpus), lab.folder / "work"
     process = at_work(lab, *arguments(root, work, workers=2))
-    wait_for(lambda: [one for one in pool_of(process) if one.num_threads() > 1], process)[
-        0
-    ].kill()  # one that has begun
+    wait_for(lambda: begun(process), process)[0].kill()
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 2, printed
     assert "one of 2 worker processes died, most likely killed for lack of memory" in printed
@@ -142,7 +145,7 @@ def test_a_killed_worker_is_told_and_the_same_command_goes_on(lab, request, corp
 
 def test_termination_ends_preparation_and_its_processes(lab, recordings):
     process = at_work(lab, *folder_of(recordings, lab.folder / "work", workers=2))
-    workers = wait_for(lambda: pool_of(process), process)
+    workers = wait_for(lambda: len(both := begun(process)) == 2 and both, process)
     process.terminate()
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 143, printed

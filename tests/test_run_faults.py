@@ -119,6 +119,7 @@ class TestNaN:
         assert [path.suffix for path in sorted(run.glob("diagnosis/*"))] == [".json", ".npz"]
 
 
+@pytest.mark.slow
 def test_a_kill_with_everything_on_costs_no_whole_epoch(lab, unbroken):
     status, _ = strike(lab, lambda pid: os.kill(pid, signal.SIGKILL))
     assert status == -signal.SIGKILL

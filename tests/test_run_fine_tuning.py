@@ -46,6 +46,7 @@ def test_a_run_that_starts_from_a_checkpoint_freezes_and_hides(lab, toy_run):
     assert json.loads(recorded["params.model.freeze"]) == ["encoder.convolutions.*", "encoder.recurrent.*"]
 
 
+@pytest.mark.slow
 def test_a_run_with_stochastic_weight_averaging_keeps_the_average_and_resumes(lab):
     status, printed = lab("run", TOY, "callbacks=swa", "trainer.max_epochs=2", "callbacks.averaging.start=0.5")
     assert status == 0, printed

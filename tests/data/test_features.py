@@ -154,6 +154,7 @@ def build(root, wait_s):
     return subprocess.Popen([sys.executable, "-c", BUILD, str(root), str(wait_s)])
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_and_two_build_at_once(dataset, tmp_path, monkeypatch):
     corpus(tmp_path).write(tmp_path / "manifest.parquet")
     process = build(tmp_path, 0.3)

@@ -81,7 +81,8 @@ def test_another_detector_or_another_ear_is_another_evaluation(toy_run, tmp_path
     assert told != digest(detector, test, {"window_s": 0.4})
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
 def test_scoring_that_is_killed_goes_on_without_scoring_again(lab, toy_run, processes):
     """Also with another number of processes."""
     checkpoint = toy_run / "detector.ckpt"

@@ -75,6 +75,7 @@ def wait_for(condition, seconds=60):
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_one_corpus(packages, reference, tmp_path):
     processes = [drive(tmp_path, packages), drive(tmp_path, packages)]
     outputs = [process.communicate(timeout=120) for process in processes]
@@ -104,6 +105,7 @@ def test_other_settings_are_noticed_and_nothing_is_mixed(packages, reference, tm
     assert contents(tmp_path) == reference
 
 
+@pytest.mark.slow
 def test_full_disk_says_what_is_needed_and_keeps_finished_clips(packages, reference, tmp_path):
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=12k", "none", tmp_path], capture_output=True, check=False
