@@ -11,7 +11,7 @@ import warnings
 
 import pytorch_lightning as pl
 import torch
-from bench import Measurement, report, run_config
+from bench import Measurement, neighbours, report, run_config
 
 from deepfake_lab.checkpoint import build_detector
 from deepfake_lab.config import build
@@ -68,11 +68,10 @@ def measure():
         for _ in range(REPEATS):
             for augment, measured in rates.items():
                 measured.append(throughput(augment, folder))
-    ratios = [with_all / without for with_all, without in zip(*rates.values(), strict=True)]
+    ratio, spread = neighbours(*rates.values())
     with_all, without = map(statistics.median, rates.values())
-    figures = f"{with_all:.0f} utterances/s, without {without:.0f} utterances/s; "
-    figures += f"{min(ratios):.2f} to {max(ratios):.2f} x in {REPEATS} turns"
-    return [Measurement("training, crnn, augment=all", statistics.median(ratios), "x", BOUND, True, figures)]
+    figures = f"{with_all:.0f} utterances/s, without {without:.0f} utterances/s; {spread}"
+    return [Measurement("training, crnn, augment=all", ratio, "x", BOUND, True, figures)]
 
 
 def main():

@@ -63,6 +63,12 @@ def medians(candidates, repeats, warm_up=2):
     return {name: statistics.median(values[warm_up:]) for name, values in times.items()}
 
 
+def neighbours(mine, others):
+    """Median ratio of figures that took turns, which a drift of the machine's speed changes least; its range."""
+    ratios = [one / other for one, other in zip(mine, others, strict=True)]
+    return statistics.median(ratios), f"{min(ratios):.2f} to {max(ratios):.2f} x in {len(ratios)} turns"
+
+
 def table(measurements):
     """The measurements as a Markdown table."""
     rows = [("measured", "value", "bound", "", "figures")]

@@ -17,7 +17,7 @@ import time
 import warnings
 
 import pytorch_lightning as pl
-from bench import Measurement, report, run_config
+from bench import Measurement, neighbours, report, run_config
 from training_step import BareLoop, plain_algorithms
 
 from deepfake_lab.checkpoint import build_detector
@@ -136,13 +136,11 @@ def measure():
     with tempfile.TemporaryDirectory() as folder:
         for what, overrides in {"FLAC": (), "decoded cache": (f"loader.cache={folder}/decoded",)}.items():
             times = epoch_times(folder, *overrides)
-            ratios = sorted(lab / bare for lab, bare in zip(*times[:2], strict=True))
+            ratio, spread = neighbours(*times[:2])
             lab, bare, reading = map(statistics.median, times)
             figures = f"{lab:.2f} s, bare loop {bare:.2f} s; reading alone {reading:.2f} s; {BATCHES} batches of 32; "
-            figures += f"{ratios[0]:.2f} to {ratios[-1]:.2f} x in {EPOCHS} turns"
             bound = BOUND if overrides else None
-            name = f"training epoch, crnn, {what}"
-            found.append(Measurement(name, statistics.median(ratios), "x", bound, figures=figures))
+            found.append(Measurement(f"training epoch, crnn, {what}", ratio, "x", bound, figures=figures + spread))
     return found
 
 

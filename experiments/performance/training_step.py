@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
-from bench import Measurement, report, run_config
+from bench import Measurement, neighbours, report, run_config
 from torch.utils.data import DataLoader
 
 from deepfake_lab.checkpoint import build_detector
@@ -150,7 +150,7 @@ def measure():
     measurements = []
     for model in STEPS:
         times = step_times(model)
-        ratio = statistics.median(lightning / bare for lightning, bare in zip(*times, strict=True))
+        ratio, _ = neighbours(*times)
         lightning, bare = (1e3 * statistics.median(each) for each in times)
         figures = f"{lightning:.1f} ms, bare loop {bare:.1f} ms"
         measurements.append(Measurement(f"training step, {model}", ratio, "x", BOUND, figures=figures))
