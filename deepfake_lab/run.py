@@ -159,7 +159,6 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
     tags = source_tags() | {**config["choices"], "seed": str(config["seed"]), "corpus": datamodule.corpus.name}
     parent, outbox = os.environ.get(PARENT_RUN_VARIABLE), run_dir / OUTBOX
     with (
-        tracking.with_room(),
         tracking.run(run_dir.name, tags=tags, run_id=begun, parent=parent, outbox=outbox) as tracked,
         explained(datamodule, run_dir),
     ):

@@ -9,6 +9,7 @@ Everything else in the package agrees with this module:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ class LabError(Exception):
 
     Entry points print it without a traceback and exit with status 2.
     """
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that led to it, the latest first."""
+    at: BaseException | None = error
+    while at is not None:
+        yield at
+        at = at.__cause__ or at.__context__
 
 
 class Span(NamedTuple):

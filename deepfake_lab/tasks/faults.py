@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deepfake_lab.data import guards
 from deepfake_lab.data.module import CorpusDataModule
-from deepfake_lab.types import LabError
+from deepfake_lab.types import LabError, causes
 
 _DEAD = "DataLoader worker (pid"  # how every message of PyTorch about one begins
 
@@ -37,13 +37,10 @@ def explained(datamodule: CorpusDataModule, run_dir: Path) -> Iterator[None]:
         raise
 
 
-def _death(error: BaseException | None) -> str:
+def _death(error: BaseException) -> str:
     """What PyTorch says of a dead worker, in an error or in those that led to it; nothing if none did."""
-    while error is not None:
-        if str(error).startswith(_DEAD):
-            return str(error).splitlines()[0].rstrip(". ")
-        error = error.__cause__ or error.__context__
-    return ""
+    said = (str(one).splitlines()[0].rstrip(". ") for one in causes(error) if str(one).startswith(_DEAD))
+    return next(said, "")
 
 
 def _look_for(datamodule: CorpusDataModule, run_dir: Path) -> None:

@@ -27,7 +27,7 @@ from deepfake_lab.data.files import disk_error, is_disk_failure
 from deepfake_lab.evaluation.scores import read_table
 from deepfake_lab.tracking.outbox import is_outage
 from deepfake_lab.tracking.run import Run
-from deepfake_lab.types import LabError, Split
+from deepfake_lab.types import LabError, Split, causes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ class Tracking:
             ) from error
 
     @contextmanager
-    def with_room(self) -> Iterator[None]:
+    def _with_room(self) -> Iterator[None]:
         """Says within a block that the disk of a local database or of artifacts is full, which MLflow tells otherwise.
 
         Raises:
@@ -179,38 +179,40 @@ class Tracking:
 
         Raises:
             LabError: the store cannot be used, or has no such run.
+            DiskError: its disk is full.
         """
-        experiment_id = self.connect()
-        try:
-            if run_id is not None:
-                Run(self, run_id, outbox).outbox.flush()
-            mlflow.start_run(
-                run_id=run_id,
-                experiment_id=experiment_id,
-                run_name=name,
-                nested=parent is not None,
-                parent_run_id=parent,
-                tags=dict(tags or {}),
-                log_system_metrics=self.system_metrics,
-            )
-        except MlflowException as error:
-            raise LabError(f"tracking.uri={self.uri}: cannot open run {run_id or name} ({error}).") from error
-        active = mlflow.active_run()
-        assert active is not None
-        run = Run(self, active.info.run_id, outbox)
-        status = RunStatus.FAILED
-        try:
-            yield run
-            status = RunStatus.FINISHED
-        except TrialPruned:  # a sweep has seen enough of it: nothing went wrong
-            mlflow.set_tag("pruned", "true")
-            status = RunStatus.FINISHED
-            raise
-        except (KeyboardInterrupt, SystemExit):  # the latter is what Lightning makes of the former
-            status = RunStatus.KILLED
-            raise
-        finally:
-            _end(run, RunStatus.to_string(status), waits=outbox is not None)
+        with self._with_room():
+            experiment_id = self.connect()
+            try:
+                if run_id is not None:
+                    Run(self, run_id, outbox).outbox.flush()
+                mlflow.start_run(
+                    run_id=run_id,
+                    experiment_id=experiment_id,
+                    run_name=name,
+                    nested=parent is not None,
+                    parent_run_id=parent,
+                    tags=dict(tags or {}),
+                    log_system_metrics=self.system_metrics,
+                )
+            except MlflowException as error:
+                raise LabError(f"tracking.uri={self.uri}: cannot open run {run_id or name} ({error}).") from error
+            active = mlflow.active_run()
+            assert active is not None
+            run = Run(self, active.info.run_id, outbox)
+            status = RunStatus.FAILED
+            try:
+                yield run
+                status = RunStatus.FINISHED
+            except TrialPruned:  # a sweep has seen enough of it: nothing went wrong
+                mlflow.set_tag("pruned", "true")
+                status = RunStatus.FINISHED
+                raise
+            except (KeyboardInterrupt, SystemExit):  # the latter is what Lightning makes of the former
+                status = RunStatus.KILLED
+                raise
+            finally:
+                _end(run, RunStatus.to_string(status), waits=outbox is not None)
 
     def deliver(self, run_id: str, outbox: Path) -> int:
         """Sends what a run could not; returns the number of entries that still wait.
@@ -299,13 +301,12 @@ class Tracking:
             return read_table(self.fetch(run_id, f"report/scores/{split}/trials.parquet", Path(folder)))
 
 
-def _is_full(error: BaseException | None) -> bool:
+def _is_full(error: BaseException) -> bool:
     """Whether an error comes from an SQLite database that has no room to grow."""
-    while error is not None:
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        isinstance(one, sqlite3.OperationalError) and one.sqlite_errorcode == sqlite3.SQLITE_FULL
+        for one in causes(error)
+    )
 
 
 def _end(run: Run, status: str, *, waits: bool) -> None:
