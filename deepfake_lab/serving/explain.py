@@ -60,7 +60,10 @@ class Explanation:
 
     @property
     def missing(self) -> float:
-        """What the attribution lacks to add up to ``score - baseline``: the error of the integration."""
+        """What the attribution lacks to add up to ``score - baseline``.
+
+        The error of the integration, and what a network jumps by: AASIST does where it keeps other nodes of a graph.
+        """
         return self.score - self.baseline - float(self.attribution.sum())
 
     def coarse(self, bands: int, step_s: float) -> Coarse:
