@@ -90,6 +90,9 @@ def work(job: Job, callbacks: Sequence[pl.Callback] = ()) -> float:
     _quieten()
     import pytorch_lightning as pl
 
+    from deepfake_lab.tasks.memory import keep_freed_memory
+
+    keep_freed_memory()
     tracking: Tracking = build(config["tracking"])
     if leads():
         tracking.connect()  # now, not after an hour of training

@@ -107,8 +107,10 @@ def _tracked_training(
 
 def _learn(config: Mapping[str, Any], manifest: Manifest, session: Session, limit: Limit, tracked: Run) -> None:
     from deepfake_lab.data.workers import progress
+    from deepfake_lab.tasks.memory import keep_freed_memory
     from deepfake_lab.tasks.vocoder import segments
 
+    keep_freed_memory()
     every, way = config["checkpoint_every"], limit.way(session)
     batches = segments(
         manifest,

@@ -15,6 +15,7 @@ from bench import Measurement, neighbours, report, run_config
 
 from deepfake_lab.checkpoint import build_detector
 from deepfake_lab.config import build
+from deepfake_lab.tasks.memory import keep_freed_memory
 
 BOUND = 0.7
 """Smallest throughput allowed, in units of that without augmentation."""
@@ -46,6 +47,7 @@ def compose(augment, folder):
 def throughput(augment, folder):
     """Utterances a second in the epoch, after the warm-up."""
     config = compose(augment, folder)
+    keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["loader"], corpus=build(config["data"]))
     loss, optimizer = build(config["loss"]), build(config["optim"])

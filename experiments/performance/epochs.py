@@ -22,6 +22,7 @@ from training_step import BareLoop, plain_algorithms
 
 from deepfake_lab.checkpoint import build_detector
 from deepfake_lab.config import build
+from deepfake_lab.tasks.memory import keep_freed_memory
 
 BOUND = 1.10
 """Longest epoch allowed, in units of the bare loop's, where reading costs nothing worth mentioning."""
@@ -112,6 +113,7 @@ def epoch_times(folder, *overrides):
     """Times in s of the lab's epochs, of the bare ones before each, and of reading their batches alone."""
     length = (f"trainer.max_epochs={WARM_UP + EPOCHS}", "+trainer.limit_val_batches=1")
     config = configuration(folder, *CORPUS, f"data.root={folder}/toy", *length, *overrides)
+    keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     datamodule = corpus_of(config)
     loader = datamodule.train_dataloader()

@@ -31,6 +31,7 @@ def train(cache, seed):
     from deepfake_lab.checkpoint import build_detector
     from deepfake_lab.config import build
     from deepfake_lab.tasks.features import feature_recipe
+    from deepfake_lab.tasks.memory import keep_freed_memory
 
     class Clock(pl.Callback):
         """Notes when epochs of training begin and end; validation lies between them."""
@@ -53,6 +54,7 @@ def train(cache, seed):
         f"seed={seed}",
     ]
     config = run_config([*overrides, f"loader.feature_cache={cache or 'null'}", f"run_dir={Path.cwd()}"])
+    keep_freed_memory()
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     data = build(config["loader"], corpus=build(config["data"]))
     data.setup()

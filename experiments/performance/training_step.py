@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from deepfake_lab.checkpoint import build_detector
 from deepfake_lab.config import build
+from deepfake_lab.tasks.memory import keep_freed_memory
 from deepfake_lab.types import SAMPLE_RATE, Batch
 
 BOUND = 1.10
@@ -131,6 +132,7 @@ def step_times(model):
     """Times in s of Lightning's steps, and of the bare ones before each."""
     with tempfile.TemporaryDirectory() as folder:
         config = compose(model, folder)
+        keep_freed_memory()
         pl.seed_everything(config["seed"], verbose=False)
         turns = TakingTurns(make_batches(config), BareLoop(config), WARM_UP + STEPS[model][0] + 1)
         loss, optimizer = build(config["loss"]), build(config["optim"])
