@@ -86,12 +86,6 @@ def in_process(cache, seed, folder):
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def seed_interval(values):
-    """95 % interval of the mean over seeds, by Student's t."""
-    reach = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return max(statistics.mean(values) - reach, 0.0), statistics.mean(values) + reach
-
-
 def measure():
     """Ratio of the throughputs of neighbours, and by how much the mean EER lies outside of the other's interval."""
     told = {"with": [], "without": []}
@@ -107,9 +101,10 @@ def measure():
     ratio, spread = neighbours(rates["with"], rates["without"])
     medians = {name: statistics.median(values) for name, values in rates.items()}
     figures = f"{medians['with']:.0f} clips/s, without {medians['without']:.0f} clips/s; {spread}"
-    cached, (low, high) = statistics.mean(eers["with"]), seed_interval(eers["without"])
+    cached, plain = (statistics.mean(eers[name]) for name in ("with", "without"))
+    low, high = stats.t.interval(0.95, TURNS - 1, plain, stats.sem(eers["without"]))
     outside = max(low - cached, cached - high, 0.0)
-    plain = f"without {statistics.mean(eers['without']):.2%} ({low:.2%} to {high:.2%})"
+    plain = f"without {plain:.2%} ({max(low, 0):.2%} to {high:.2%})"
     told_eers = f"dev EER {cached:.2%}, {plain}; {TURNS} seeds, {EPOCHS} epochs"
     return [
         Measurement("feature cache, crnn", ratio, "x", BOUND, True, figures),

@@ -31,12 +31,6 @@ def train(folder, settings):
     return json.loads(finished.read_text())
 
 
-def seed_interval(values):
-    """95 % interval of the mean over seeds, by Student's t."""
-    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return values.mean() - reach, values.mean() + reach
-
-
 def main():
     asked = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     asked.add_argument("--corpus", default="toy")
@@ -59,7 +53,7 @@ def main():
     print("| --- | --- | --- | --- |")
     for name in MEASURES:
         one, two = (table[table["way"] == way][name] for way in WAYS)
-        low, high = seed_interval(one)
+        low, high = stats.t.interval(0.95, len(one) - 1, one.mean(), stats.sem(one))  # of the mean over seeds
         within = "yes" if low <= two.mean() <= high else "no"
         print(f"| {name} | {one.mean():.4f} ({low:.4f} to {high:.4f}) | {two.mean():.4f} | {within} |")
 
