@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from deepfake_lab.evaluation.cards import ModelCard
-    from deepfake_lab.evaluation.compare import Comparison, Estimate
+    from deepfake_lab.evaluation.compare import Estimate
     from deepfake_lab.evaluation.summary import Summary
 
 
@@ -82,6 +81,7 @@ def _report_scores(config: dict[str, Any]) -> None:
 def _report_compare(config: dict[str, Any]) -> None:
     """Compares two detectors, or several seeds of each, over the trials that both have scored."""
     from deepfake_lab.evaluation.compare import compare
+    from deepfake_lab.evaluation.report import print_comparisons
     from deepfake_lab.evaluation.scores import attack_names, of_attacks
     from deepfake_lab.types import SPOOF
 
@@ -90,12 +90,12 @@ def _report_compare(config: dict[str, Any]) -> None:
     names = (_name(config["first"]), _name(config["second"]))
     split = config["split"] or "test"
     overall = compare(*sides.values(), **settings)
-    _print_comparisons(overall, names, f"{split}, all trials")
+    print_comparisons(overall, names, f"{split}, all trials")
     first = sides["first"][0]
     spoofs = first[first["label"] == SPOOF]
     for attack, title in sorted(set(zip(spoofs["attack"], attack_names(spoofs), strict=True))):
         parts = [[of_attacks(table, [attack]) for table in side] for side in sides.values()]
-        _print_comparisons(compare(*parts, measures=("eer",), **settings), names, f"{split}, {title} alone")
+        print_comparisons(compare(*parts, measures=("eer",), **settings), names, f"{split}, {title} alone")
     if config["output"]:
         estimates = (overall[0].first, overall[0].second)
         _draw_seeds(dict(zip(names, sides.values(), strict=True)), estimates, Path(config["output"]))
@@ -106,7 +106,7 @@ def _report_fuse(config: dict[str, Any]) -> None:
     from deepfake_lab.evaluation.compare import compare
     from deepfake_lab.evaluation.fuse import fuse
     from deepfake_lab.evaluation.pages.origin import Origin
-    from deepfake_lab.evaluation.report import read_scores, write_report
+    from deepfake_lab.evaluation.report import print_comparisons, read_scores, write_report
     from deepfake_lab.evaluation.scores import by_class
     from deepfake_lab.metrics.functional import eer
 
@@ -123,7 +123,7 @@ def _report_fuse(config: dict[str, Any]) -> None:
     alone = fuse({best: tables[best]}).table  # calibrated as the fusion is, lest the gain be that of calibration
     split = config["split"] or "test"
     sides = ([table[table["split"] == split]] for table in (alone, fused.table))
-    _print_comparisons(compare(*sides, **_settings(config)), (best, "fusion"), f"{split}, all trials")
+    print_comparisons(compare(*sides, **_settings(config)), (best, "fusion"), f"{split}, all trials")
     if config["output"]:
         summary = _summary(fused.table, _dev_threshold(fused.table), config)
         write_report(fused.table, summary, Path(config["output"]), Origin(f"Fusion of {', '.join(tables)}"))
@@ -170,28 +170,6 @@ def _run_id(name: str) -> str:
     from deepfake_lab.data.notes import RUN_NOTE, read_note
 
     return str(read_note(Path(name) / "run.json", RUN_NOTE).get("mlflow_run_id", name))
-
-
-def _print_comparisons(comparisons: list[Comparison], names: tuple[str, str], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from deepfake_lab.evaluation.compare import in_words, p_text
-    from deepfake_lab.evaluation.summary import TITLES
-
-    def cell(estimate: Estimate, scale: float) -> str:
-        low, high = estimate.interval
-        return f"{scale * estimate.value:.4g} ({scale * low:.3g} to {scale * high:.3g})"
-
-    table = Table("", *names, "difference (95 %)", "p", title=title, title_justify="left")
-    for one in comparisons:
-        scale = 100 if one.measure == "eer" else 1
-        cells = (cell(estimate, scale) for estimate in (one.first, one.second, one.difference))
-        table.add_row(TITLES[one.measure], *cells, p_text(one.p_value).removeprefix("= "))
-    console = Console(width=None if sys.stdout.isatty() else 130)
-    console.print(table)
-    for one in comparisons:
-        console.print(in_words(one, *names, TITLES[one.measure]), highlight=False, soft_wrap=True)
 
 
 def _print_tandem(table: pd.DataFrame, path: Path) -> None:
@@ -299,27 +277,11 @@ def _report_matrix(config: dict[str, Any]) -> None:
 
 def _report_models(config: dict[str, Any]) -> None:
     """Model cards: every model with its usual front-end, unless some are named."""
-    from rich.console import Console
-    from rich.table import Table
+    from deepfake_lab.evaluation.cards import print_cards
 
     files = sorted((CONF / "model").glob("*.yaml"))
     complete = [path.stem for path in files if "???" not in path.read_text()]  # an ensemble is what its checkpoints are
-    cards = list(_cards(config["models"] or complete))
-    sizes = list(cards[0][2].real_time_factor)
-    names = ("front-end", "parameters", "MMAC / s", *(f"RTF, batch {size}" for size in sizes), "reach (s)")
-    table = Table("model", *names, title=f"Models on this {cards[0][2].device}", title_justify="left")
-    for column in table.columns:
-        column.no_wrap = True
-    for model, frontend, card in cards:
-        cells = [f"{card.macs_per_second / 1e6:,.1f}", *(f"{card.real_time_factor[size]:.4f}" for size in sizes)]
-        reach = "-" if math.isnan(card.receptive_field_s) else f"{card.receptive_field_s:.2f}"
-        table.add_row(model, frontend, f"{card.parameters:,}", *cells, reach)
-    Console(width=max(100, Console().width)).print(table)
-    print(
-        "MMAC / s: million multiply-accumulates for a second of audio, without Fourier transforms.\n"
-        "RTF: time to score a window over the window's length.\n"
-        "Reach: what convolutions hear around a frame; recurrences, attention and pooling hear the whole recording."
-    )
+    print_cards(list(_cards(config["models"] or complete)))
 
 
 def _cards(models: list[str]) -> Iterator[tuple[str, str, ModelCard]]:

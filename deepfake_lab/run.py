@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import math
@@ -10,7 +9,6 @@ import os
 import shlex
 import shutil
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -24,18 +22,12 @@ from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
-    from torch import Tensor
 
     from deepfake_lab.data.module import CorpusDataModule
     from deepfake_lab.evaluation.summary import Summary
     from deepfake_lab.models.detector import Detector
     from deepfake_lab.tasks.detection import DetectionTask
     from deepfake_lab.tracking import Run, Tracking
-    from deepfake_lab.types import Split
-
-CONTROL = "shuffled_labels"
-SCORES = "scores"
-"""Folder, in the run's, of scores that are kept until the report is written."""
 
 
 class Job(NamedTuple):
@@ -104,6 +96,7 @@ def work(job: Job, callbacks: Sequence[pl.Callback] = ()) -> float:
 
 def _follow(config: dict[str, Any], datamodule: CorpusDataModule) -> float:
     """What all processes but the first do: the work that is done together, and no records."""
+    from deepfake_lab.evaluation.evaluate import score
     from deepfake_lab.tasks.faults import explained
 
     with explained(datamodule, Path(config["run_dir"])):
@@ -113,7 +106,7 @@ def _follow(config: dict[str, Any], datamodule: CorpusDataModule) -> float:
         if "fit" in config["stages"]:
             _fit(config, trainer, task, datamodule)
         if "test" in config["stages"]:
-            _score(config, trainer, task, datamodule)
+            score(config, trainer, task, datamodule)
     return math.nan
 
 
@@ -148,6 +141,7 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
     from deepfake_lab.data.files import write_whole
     from deepfake_lab.data.notes import RUN_NOTE, read_note
     from deepfake_lab.evaluation.cards import card_of
+    from deepfake_lab.evaluation.evaluate import evaluate
     from deepfake_lab.evaluation.report import print_summary
     from deepfake_lab.tasks.faults import explained
     from deepfake_lab.tracking import OUTBOX, flatten, source_tags
@@ -181,11 +175,10 @@ def _tracked_run(job: Job, tracking: Tracking, datamodule: CorpusDataModule, cal
         if "fit" in config["stages"]:
             _fit(config, trainer, task, datamodule)
             kept = _kept_metric(trainer, config["metric"])
-        if "test" not in config["stages"]:
-            _record_detector(run_dir, trainer, datamodule, tracked)
-            summary = None
-        else:
-            summary = _evaluate(config, trainer, task, datamodule, tracked)
+        summary = evaluate(config, trainer, task, datamodule, tracked) if "test" in config["stages"] else None
+        _record_detector(run_dir, trainer, datamodule, tracked)
+        if summary is not None:
+            _record_results(run_dir, summary, trainer.current_epoch, datamodule, tracked)
     if summary is not None:
         print_summary(summary)
     if waiting := len(tracked.outbox):
@@ -301,73 +294,14 @@ def _record_detector(run_dir: Path, trainer: pl.Trainer, datamodule: CorpusDataM
         tracked.log_detector(file, trainer.current_epoch, None if corpus.shuffle_labels else corpus.name)
 
 
-def _score(
-    config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datamodule: CorpusDataModule
-) -> dict[Split, tuple[Tensor, Tensor, Tensor]]:
-    """Scores dev and test, but for what an interrupted run has kept; see `DetectionTask.scored`."""
-    from deepfake_lab.evaluation.kept import KeptScores, digest
+def _record_results(run_dir: Path, summary: Summary, epochs: int, datamodule: CorpusDataModule, tracked: Run) -> None:
+    """Records what the evaluation has found, and drops what was kept to go on with it."""
+    from deepfake_lab.evaluation.evaluate import SCORES, number_found
 
-    heard = {"precision": config["trainer"]["precision"], "trim": datamodule.trim}
-    heard |= {key: config["loader"][key] for key in ("window_s", "eval_crop", "padding")}
-    for name in datamodule.evaluated:
-        split = datamodule.split(name)
-        folder = Path(config["run_dir"]) / SCORES / f"{name}-{digest(task.detector, split, heard)[:16]}"
-        place = {"rank": trainer.global_rank, "world": trainer.world_size}
-        kept = KeptScores(folder, len(split), config["scores_every"], **place)
-        task.keep(name, kept)
-        datamodule.remaining[name] = kept.rows
-    if "dev" in datamodule.evaluated:
-        trainer.validate(task, datamodule=datamodule, verbose=False)
-    trainer.test(task, datamodule=datamodule, verbose=False)
-    datamodule.remaining.clear()
-    return {name: task.scored(name) for name in datamodule.evaluated}
-
-
-def _evaluate(
-    config: dict[str, Any], trainer: pl.Trainer, task: DetectionTask, datamodule: CorpusDataModule, tracked: Run
-) -> Summary:
-    """Scores dev and test with the detector, reports and records what it is worth."""
-    import pandas as pd
-
-    from deepfake_lab.evaluation.pages.origin import Origin
-    from deepfake_lab.evaluation.pages.run import LEARNED_NOTHING
-    from deepfake_lab.evaluation.report import write_report
-    from deepfake_lab.evaluation.sanity import learned_nothing
-    from deepfake_lab.evaluation.scores import score_table
-    from deepfake_lab.evaluation.segments import segment_table, summarize_segments
-    from deepfake_lab.evaluation.summary import summarize
-
-    scored = _score(config, trainer, task, datamodule)
-    table = pd.concat([score_table(datamodule.split(name), *scores) for name, scores in scored.items()])
-    control = datamodule.corpus.shuffle_labels
-    summary = summarize(table, float(task.detector.eer_threshold), control=control)
-    reasons = []
-    if "dev" in summary.splits:  # a corpus for evaluation alone does not say what was learnt elsewhere
-        reasons = learned_nothing(summary.eer_interval("dev"), task.train_losses, task.loss.constant_loss)
-    notes = [finding.text for finding in datamodule.findings]
-    notes += [f"{'As a control should, learned nothing' if control else LEARNED_NOTHING}: {why}" for why in reasons]
-    if reasons and not control:
-        notes.append("Do not use this detector: look at the labels, at optim.lr and at the curves in MLflow.")
-    counted = Counter[str]()
-    for finding in datamodule.findings:
-        counted[finding.code] += finding.number
-    summary = dataclasses.replace(summary, notes=tuple(notes), skipped=counted["skipped"])
-    tracked.set_tags(
-        {f"warning.{finding.code}": "true" for finding in datamodule.findings}
-        | {"learned_nothing": str(bool(reasons)).lower()}
-        | ({"control": CONTROL} if control else {})
-    )
-    if any(len(datamodule.split(name).partial_spoofs()) for name in datamodule.evaluated):
-        segments = segment_table(task.detector.to(trainer.strategy.root_device), datamodule)
-        summary = dataclasses.replace(summary, segments=summarize_segments(segments, summary.threshold))
-    run_dir = Path(config["run_dir"])
-    write_report(table, summary, run_dir / "report", Origin.of_run(run_dir))
-    _record_detector(run_dir, trainer, datamodule, tracked)
-    numbers = {f"data/{code}": float(number) for code, number in counted.items() if number}
-    tracked.log_results(summary.metrics() | numbers, step=trainer.current_epoch, description=summary.to_markdown())
+    numbers = {f"data/{code}": float(number) for code, number in number_found(datamodule).items() if number}
+    tracked.log_results(summary.metrics() | numbers, step=epochs, description=summary.to_markdown())
     tracked.log_folder(run_dir / "report", "report")
     shutil.rmtree(run_dir / SCORES, ignore_errors=True)  # the report's tables have them now
-    return summary
 
 
 def main() -> None:

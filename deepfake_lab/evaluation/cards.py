@@ -6,11 +6,13 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -71,6 +73,28 @@ def card_of(detector: Detector) -> ModelCard:
         )
     finally:
         detector.train(mode)
+
+
+def print_cards(cards: Sequence[tuple[str, str, ModelCard]]) -> None:
+    """Prints model cards as a table.
+
+    Args:
+        cards: name of each model, its front-end, its card.
+    """
+    names = ("front-end", "parameters", "MMAC / s", *(f"RTF, batch {size}" for size in BATCHES), "reach (s)")
+    table = Table("model", *names, title=f"Models on this {cards[0][2].device}", title_justify="left")
+    for column in table.columns:
+        column.no_wrap = True
+    for model, frontend, card in cards:
+        cells = [f"{card.macs_per_second / 1e6:,.1f}", *(f"{card.real_time_factor[size]:.4f}" for size in BATCHES)]
+        reach = "-" if math.isnan(card.receptive_field_s) else f"{card.receptive_field_s:.2f}"
+        table.add_row(model, frontend, f"{card.parameters:,}", *cells, reach)
+    Console(width=max(100, Console().width)).print(table)
+    print(
+        "MMAC / s: million multiply-accumulates for a second of audio, without Fourier transforms.\n"
+        "RTF: time to score a window over the window's length.\n"
+        "Reach: what convolutions hear around a frame; recurrences, attention and pooling hear the whole recording."
+    )
 
 
 def _members(detector: Detector) -> list[Detector]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +16,14 @@ from rich.table import Table
 from deepfake_lab.data.files import write_whole
 from deepfake_lab.data.notes import read_note
 from deepfake_lab.data.tables import read_parquet
+from deepfake_lab.evaluation.compare import Comparison, Estimate, in_words, p_text
 from deepfake_lab.evaluation.official import write_official
 from deepfake_lab.evaluation.pages.html import render
 from deepfake_lab.evaluation.pages.origin import Origin
 from deepfake_lab.evaluation.pages.pictures import pictures
 from deepfake_lab.evaluation.pages.run import LEARNED_NOTHING, run_page
 from deepfake_lab.evaluation.scores import read_table, write_table
-from deepfake_lab.evaluation.summary import Summary
+from deepfake_lab.evaluation.summary import TITLES, Summary
 from deepfake_lab.types import LabError
 
 
@@ -138,3 +141,21 @@ def print_summary(summary: Summary) -> None:
             highlight=False,
             soft_wrap=True,  # paths stay whole
         )
+
+
+def print_comparisons(comparisons: Sequence[Comparison], names: tuple[str, str], title: str) -> None:
+    """Prints what a comparison of two detectors has found, as a table and in words."""
+
+    def cell(estimate: Estimate, scale: float) -> str:
+        low, high = estimate.interval
+        return f"{scale * estimate.value:.4g} ({scale * low:.3g} to {scale * high:.3g})"
+
+    table = Table("", *names, "difference (95 %)", "p", title=title, title_justify="left")
+    for one in comparisons:
+        scale = 100 if one.measure == "eer" else 1
+        cells = (cell(estimate, scale) for estimate in (one.first, one.second, one.difference))
+        table.add_row(TITLES[one.measure], *cells, p_text(one.p_value).removeprefix("= "))
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    console.print(table)
+    for one in comparisons:
+        console.print(in_words(one, *names, TITLES[one.measure]), highlight=False, soft_wrap=True)
