@@ -1,15 +1,16 @@
 """Mean EER over the systems that training lacked, of every detector of some benchmarks: tables and a figure.
 
-Usage: python table.py OUTPUT FOLDER...
+Usage: python table.py OUTPUT FOLDER... [--together DETECTOR...]
 
 A detector is a model, front-end and recipe. Its runs in several folders (other systems held out in each) and with
 several seeds are one row: the mean over folders of the mean EER over the folder's unseen systems, mean over seeds.
 Intervals are of a bootstrap that draws groups (a prompt and its copies) whole, the same ones for all rows, as is that
 of the difference from the plain recipe. Unseen is what is in test and not in dev, which has the systems of train.
+Detectors named after --together make two rows more: the mean of their scores, with one seed of each, and with all.
 Writes OUTPUT.csv, OUTPUT-systems.csv and OUTPUT.png.
 """
 
-import sys
+import argparse
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -37,11 +38,30 @@ def runs(folders):
     for folder in map(Path, folders):
         for scores in sorted(folder.glob("*/report/scores/test/trials.parquet")):
             detector, _, seed = scores.parents[3].name.removesuffix("-openprompts").rpartition("-seed")
-            trials = pd.read_parquet(scores, columns=["score", "label", "attack", "group"])
+            trials = pd.read_parquet(scores, columns=["key", "score", "label", "attack", "group"])
             seen = pd.read_parquet(scores.parents[1] / "dev/trials.parquet", columns=["attack"])["attack"]
             kept = trials[(trials["label"] == 0) | ~trials["attack"].isin(seen)].reset_index(drop=True)
             kept["system"] = kept.pop("attack").str.rpartition("/")[2]
             yield Run(detector, int(seed), folder.name, kept)
+
+
+def ensembles(found, detectors):
+    """Runs of several detectors together: those of each seed, and those of all seeds as one."""
+    ours = [run for run in found if run.detector in detectors]
+    for folder in sorted({run.folder for run in ours}):
+        here = [run for run in ours if run.folder == folder]
+        for seed in sorted({run.seed for run in here}):
+            yield mean_of([run for run in here if run.seed == seed], " + ".join(detectors), seed)
+        yield mean_of(here, f"all seeds of {' + '.join(detectors)}", 0)
+
+
+def mean_of(members, name, seed):
+    """A run whose scores are the means of its members'."""
+    tables = [run.trials.set_index("key") for run in members]
+    score = sum(table["score"].reindex(tables[0].index) for table in tables) / len(tables)
+    if score.isna().any():
+        raise SystemExit(f"{members[0].folder}: members of '{name}' have other trials")
+    return Run(name, seed, members[0].folder, members[0].trials.assign(score=score.to_numpy()))
 
 
 def errors(trials, groups, draws):
@@ -60,9 +80,15 @@ def errors(trials, groups, draws):
     return np.array(found).T
 
 
-def main(output, *folders):
+def main():
     """Entry point."""
-    found = list(runs(folders))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output")
+    parser.add_argument("folders", nargs="+")
+    parser.add_argument("--together", nargs="+", default=[], metavar="DETECTOR")
+    options = parser.parse_args()
+    output, found = options.output, list(runs(options.folders))
+    found += ensembles(found, options.together)
     names = sorted({group for run in found for group in run.trials["group"]})
     groups = {name: number for number, name in enumerate(names)}
     random = np.random.default_rng(0)
@@ -125,6 +151,4 @@ def picture(table, plain, output):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        raise SystemExit(__doc__)
-    main(*sys.argv[1:])
+    main()
