@@ -48,11 +48,12 @@ def runs(folders):
 def ensembles(found, detectors):
     """Runs of several detectors together: those of each seed, and those of all seeds as one."""
     ours = [run for run in found if run.detector in detectors]
+    name = " + ".join(detector.rpartition("-")[2] for detector in detectors)
     for folder in sorted({run.folder for run in ours}):
         here = [run for run in ours if run.folder == folder]
         for seed in sorted({run.seed for run in here}):
-            yield mean_of([run for run in here if run.seed == seed], " + ".join(detectors), seed)
-        yield mean_of(here, f"all seeds of {' + '.join(detectors)}", 0)
+            yield mean_of([run for run in here if run.seed == seed], name, seed)
+        yield mean_of(here, f"{name}, all seeds", 0)
 
 
 def mean_of(members, name, seed):
@@ -136,7 +137,7 @@ def main():
 
 def picture(table, plain, output):
     """A dot and an interval for each detector, the least error on top."""
-    figure, axes = plt.subplots(figsize=(8, 1 + 0.27 * len(table)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.27 * len(table)), layout="constrained")
     place = np.arange(len(table))[::-1]
     percent = 100 * table[["eer", "low", "high"]].to_numpy()
     reach = np.abs(percent[:, 1:] - percent[:, :1]).T
@@ -145,7 +146,7 @@ def picture(table, plain, output):
         100 * table.loc[table["detector"] == plain, "eer"].iloc[0], color="grey", linewidth=0.8, linestyle="--"
     )
     axes.set_yticks(place, table["detector"])
-    axes.set_xlabel("mean EER over systems never trained on, unseen voices, % (95 % interval)")
+    axes.set_xlabel("mean EER over systems never trained on,\nunseen voices, % (95 % interval)")
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(f"{output}.png", dpi=120)
 
