@@ -3,8 +3,9 @@
 import ctypes
 from typing import Final
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Settings of `mallopt(3)`."""
+_TRIM_THRESHOLD: Final = -1
+_MMAP_MAX: Final = -4
+"""Settings that `mallopt(3)` knows by these numbers, of M_TRIM_THRESHOLD and M_MMAP_MAX."""
 
 _NEVER: Final = -1
 

@@ -104,8 +104,8 @@ def measure():
     cached, plain = (statistics.mean(eers[name]) for name in ("with", "without"))
     low, high = stats.t.interval(0.95, TURNS - 1, plain, stats.sem(eers["without"]))
     outside = max(low - cached, cached - high, 0.0)
-    plain = f"without {plain:.2%} ({max(low, 0):.2%} to {high:.2%})"
-    told_eers = f"dev EER {cached:.2%}, {plain}; {TURNS} seeds, {EPOCHS} epochs"
+    without = f"without {plain:.2%} ({max(low, 0):.2%} to {high:.2%})"
+    told_eers = f"dev EER {cached:.2%}, {without}; {TURNS} seeds, {EPOCHS} epochs"
     return [
         Measurement("feature cache, crnn", ratio, "x", BOUND, True, figures),
         Measurement("its mean EER outside the other's interval", 100 * outside, "%", 0.0, figures=told_eers),

@@ -88,8 +88,12 @@ def main():
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--together", nargs="+", default=[], metavar="DETECTOR")
     options = parser.parse_args()
-    output, found = options.output, list(runs(options.folders))
-    found += ensembles(found, options.together)
+    found = list(runs(options.folders))
+    compare(options.output, [*found, *ensembles(found, options.together)])
+
+
+def compare(output, found):
+    """Writes the tables and the figure of some runs."""
     names = sorted({group for run in found for group in run.trials["group"]})
     groups = {name: number for number, name in enumerate(names)}
     random = np.random.default_rng(0)
