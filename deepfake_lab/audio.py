@@ -178,7 +178,8 @@ def read(path: str | Path, start: int = 0, frames: int | None = None) -> tuple[W
             run_up = min(begin, _MP3_RUN_UP) if file.format == "MP3" else 0
             if begin:  # a seek takes time even to where one is
                 file.seek(begin - run_up)
-            samples = _in_blocks(file, path, None if frames is None else run_up + frames)
+            left = file.frames - begin if frames is None else min(frames, file.frames - begin)
+            samples = _in_blocks(file, path, run_up + left)
             return samples[run_up:], file.samplerate
     except _NOT_FOR_LIBSNDFILE:
         _check_exists(path)
@@ -232,10 +233,8 @@ def _sound_file(path: str | Path) -> soundfile.SoundFile:
     return file
 
 
-def _in_blocks(file: soundfile.SoundFile, path: str | Path, frames: int | None) -> Wave:
-    """The next samples of a file ``(T, channels)``, as many as are there."""
-    left = max(file.frames - file.tell(), 0)
-    left = left if frames is None else min(frames, left)
+def _in_blocks(file: soundfile.SoundFile, path: str | Path, left: int) -> Wave:
+    """The next samples of a file ``(T, channels)``, `left` of them or as many as are there."""
     size = max(_BLOCK // file.channels, 1)
     blocks: list[Wave] = [file.read(min(size, left), dtype="float32", always_2d=True)]
     while blocks[-1].size and (left := left - len(blocks[-1])):
