@@ -190,17 +190,19 @@ class CorpusDataModule(pl.LightningDataModule):
         assert self.feature_cache is not None
         self.features = FeatureCache.build(self._dataset("train"), recipe, self.feature_cache, crops=self.crops_kept)
 
-    def loader(self, name: Split) -> DataLoader[Trial]:
-        """Batches of a whole split, as training or evaluation hears it."""
-        return self._loader(name)
+    def loader(self, name: Split, rows: npt.NDArray[np.int64] | None = None) -> DataLoader[Trial]:
+        """Batches of a whole split, as training or evaluation hears it; in evaluation, of some rows ``(N,)`` of it."""
+        return self._loader(name, rows=rows)
 
     @property
     def _place(self) -> tuple[int, int]:
         """Number of this process, and of how many."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _loader(self, name: Split, rank: int = 0, world: int = 1) -> DataLoader[Trial]:
-        """Batches of a process's share of a split.
+    def _loader(
+        self, name: Split, rank: int = 0, world: int = 1, rows: npt.NDArray[np.int64] | None = None
+    ) -> DataLoader[Trial]:
+        """Batches of a process's share of a split, or of some rows of it.
 
         Raises:
             LabError: a batch cannot be shared equally, or see `_training_sampler`.
@@ -215,7 +217,11 @@ class CorpusDataModule(pl.LightningDataModule):
         workers = self.num_workers
         if training and self.features is not None:
             dataset.features, workers = self.features, self.feature_workers
-        sampler = self._training_sampler(manifest, rank, world) if training else self._rows(name, rank, world)
+        sampler: EpochSampler | PairSampler | SharedSampler | RowSampler
+        if training:
+            sampler = self._training_sampler(manifest, rank, world)
+        else:
+            sampler = self._rows(name, rank, world) if rows is None else RowSampler(rows)
         batch_size = self.batch_size // world
         return DataLoader(
             dataset,

@@ -167,18 +167,18 @@ def _utterances(detector: Detector, data: CorpusDataModule, split: Split) -> Ite
     offset, heard = _heard(manifest, data)
     names = ("key", "group", "label", "spoof_spans")
     key, group, label, told = (manifest.table[name].to_pylist() for name in names)
+    spans = [spans_of(text) for text in told]
+    counts = np.array([row for row, known in enumerate(spans) if known or label[row] != SPOOF])
     detector.eval()
-    for batch in data.loader(split):
+    for batch in data.loader(split, counts):
         with torch.inference_mode():
             scores = detector(batch.wave.to(detector.eer_threshold.device), frames=True).frame_scores.double().cpu()
         times = detector.frame_times(scores.shape[1]).double().numpy()
         segments = segment_scores(scores.numpy(), times, int(data.window_s / SEGMENT_S + 1e-9))
         for row, score in zip(batch.row.tolist(), segments, strict=True):
-            spans = [Span(*(at - offset[row] for at in span)) for span in spans_of(told[row])]
+            shifted = [Span(*(at - offset[row] for at in span)) for span in spans[row]]
             count = int(heard[row] / SEGMENT_S + 1e-9)
-            if not spans and label[row] == SPOOF:
-                continue
-            audible = [span for span in spans if span.end_s > 0 and span.start_s < count * SEGMENT_S]
+            audible = [span for span in shifted if span.end_s > 0 and span.start_s < count * SEGMENT_S]
             yield pd.DataFrame(
                 {
                     "key": key[row],

@@ -12,7 +12,7 @@ from deepfake_lab.models.aasist import AASIST, sinc_filters
 
 BOUND = 1.1
 """Longest time allowed, in units of the plain implementation's."""
-BATCH, SAMPLES, REPEATS = 4, 64_000, 3
+BATCH, SAMPLES, REPEATS = 2, 64_000, 3
 
 
 def plain(model, wave):

@@ -26,7 +26,7 @@ from deepfake_lab.tasks.memory import keep_freed_memory
 
 BOUND = 1.10
 """Longest epoch allowed, in units of the bare loop's, where reading costs nothing worth mentioning."""
-EPOCHS, WARM_UP, BATCHES = 6, 1, 15
+EPOCHS, WARM_UP, BATCHES = 5, 1, 15
 CORPUS = ("data=toy", f"data.utterances={16 * BATCHES}", "data.seconds=3.4")
 """As many utterances of each class as fill the batches, as long as those of openprompts are on average."""
 

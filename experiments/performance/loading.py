@@ -16,6 +16,7 @@ from deepfake_lab.data.cache import DecodedCache
 from deepfake_lab.data.dataset import UtteranceDataset
 from deepfake_lab.data.manifest import Manifest
 from deepfake_lab.data.sampling import EpochSampler
+from deepfake_lab.tasks.memory import keep_freed_memory
 from deepfake_lab.types import SAMPLE_RATE
 
 BOUND = 0.85
@@ -70,7 +71,8 @@ def loader_of(manifest, **settings):
 
 
 def measure():
-    """All three comparisons."""
+    """All three comparisons, in the memory of a run and the processes that it starts."""
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_corpus(Path(folder))
         return [against_bare(manifest), cache_against_flac(manifest, Path(folder, "cache")), crops_against_files()]

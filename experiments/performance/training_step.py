@@ -32,7 +32,7 @@ STEPS = {
     "hybrid": (15, 32),
     "lcnn": (15, 16),
     "resnet18": (12, 16),
-    "linear": (12, 4),
+    "linear": (12, 2),
     "aasist": (12, 2),
 }
 """Steps timed of each model, and its batch size: light models show overhead best, heavy ones take small batches."""
