@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deepfake_lab.models.aasist_graph import DROPOUT, GraphAttention, GraphPool, HeterogeneousAttention
-from deepfake_lab.models.encoder import Encoder
+from deepfake_lab.models.encoder import SequenceEncoder
 from deepfake_lab.types import SAMPLE_RATE, LabError
 
 FILTER_LENGTH = 129
@@ -28,7 +28,7 @@ SPECTRAL_PERCENT, TEMPORAL_PERCENT, JOINT_PERCENT = 50, 70, 50
 """How many nodes stay after pooling: of the spectral graph, of the temporal one, of each inside the branches."""
 
 
-class AASIST(Encoder):
+class AASIST(SequenceEncoder):
     """Sinc filter bank, residual blocks, two graphs with attention, two branches of heterogeneous attention, readout.
 
     The embedding joins maximum and mean over the temporal nodes, the same of the spectral nodes, and the stack node.
@@ -45,6 +45,8 @@ class AASIST(Encoder):
         LabError: the features are not raw audio.
     """
 
+    local_s = 1.0  # seven nodes of the temporal graph
+
     def __init__(
         self,
         channels: int,
@@ -60,7 +62,9 @@ class AASIST(Encoder):
                 f"AASIST takes raw audio, not features of {channels} channels and {bins} bins: choose frontend=raw."
             )
         self.embedding_dim = 5 * graph_dim
-        self.min_frames = FILTER_LENGTH - 1 + POOL ** (1 + len(widths))
+        self.stride = POOL ** (1 + len(widths))
+        self.min_frames = FILTER_LENGTH - 1 + self.stride
+        self.centre = (self.min_frames - 1) / 2
         width = widths[-1]
         self.bands = Bands(filters)
         self.norm = nn.BatchNorm2d(1)
@@ -73,14 +77,18 @@ class AASIST(Encoder):
         self.branches = nn.ModuleList(Branch(width, graph_dim) for _ in range(2))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Embeddings ``(B, E)`` of waveforms ``(B, 1, 1, T)``."""
+    def sequence(self, features: Tensor) -> Tensor:
+        """Maps ``(B, width, bands, L')`` of waveforms ``(B, 1, 1, T)``; a step is a node of the temporal graph."""
         bands = functional.selu(self.norm(self.bands(features.squeeze(1)).unsqueeze(1)))
         # channels last: on a CPU a training step takes two thirds of the time that it takes on contiguous maps
-        maps = self.blocks(bands.to(memory_format=torch.channels_last)).abs()
-        spectral_nodes = maps.amax(dim=3).transpose(1, 2) + self.spectral_position
+        maps: Tensor = self.blocks(bands.to(memory_format=torch.channels_last))
+        return maps.abs()
+
+    def pool(self, sequence: Tensor) -> Tensor:
+        """Embeddings ``(B, E)`` of the graphs of maps ``(B, width, bands, L')``."""
+        spectral_nodes = sequence.amax(dim=3).transpose(1, 2) + self.spectral_position
         spectral = self.spectral_pool(self.spectral_attention(spectral_nodes))
-        temporal = self.temporal_pool(self.temporal_attention(maps.amax(dim=2).transpose(1, 2)))
+        temporal = self.temporal_pool(self.temporal_attention(sequence.amax(dim=2).transpose(1, 2)))
         branches = [branch(temporal, spectral) for branch in self.branches]
         temporal, spectral, stack = (torch.maximum(*pair) for pair in zip(*branches, strict=True))
         readout = [reduced for nodes in (temporal, spectral) for reduced in (nodes.abs().amax(1), nodes.mean(1))]
