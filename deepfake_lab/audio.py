@@ -178,8 +178,8 @@ def read(path: str | Path, start: int = 0, frames: int | None = None) -> tuple[W
             run_up = min(begin, _MP3_RUN_UP) if file.format == "MP3" else 0
             if begin:  # a seek takes time even to where one is
                 file.seek(begin - run_up)
-            left = file.frames - begin if frames is None else min(frames, file.frames - begin)
-            samples = _in_blocks(file, path, run_up + left)
+            end = file.frames if frames is None else min(begin + frames, file.frames)
+            samples = _in_blocks(file, path, run_up + end - begin)
             return samples[run_up:], file.samplerate
     except _NOT_FOR_LIBSNDFILE:
         _check_exists(path)

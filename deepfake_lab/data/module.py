@@ -191,18 +191,16 @@ class CorpusDataModule(pl.LightningDataModule):
         self.features = FeatureCache.build(self._dataset("train"), recipe, self.feature_cache, crops=self.crops_kept)
 
     def loader(self, name: Split, rows: npt.NDArray[np.int64] | None = None) -> DataLoader[Trial]:
-        """Batches of a whole split, as training or evaluation hears it; in evaluation, of some rows ``(N,)`` of it."""
-        return self._loader(name, rows=rows)
+        """Batches of a whole split, or of some rows ``(N,)`` of it, as training or evaluation hears it."""
+        return self._loader(name) if rows is None else self._batches(name, RowSampler(rows), self.batch_size)
 
     @property
     def _place(self) -> tuple[int, int]:
         """Number of this process, and of how many."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _loader(
-        self, name: Split, rank: int = 0, world: int = 1, rows: npt.NDArray[np.int64] | None = None
-    ) -> DataLoader[Trial]:
-        """Batches of a process's share of a split, or of some rows of it.
+    def _loader(self, name: Split, rank: int = 0, world: int = 1) -> DataLoader[Trial]:
+        """Batches of a process's share of a split.
 
         Raises:
             LabError: a batch cannot be shared equally, or see `_training_sampler`.
@@ -211,18 +209,17 @@ class CorpusDataModule(pl.LightningDataModule):
             raise LabError(
                 f"loader.batch_size={self.batch_size}: is of all {world} processes together, so {world} must divide it."
             )
-        manifest = self._splits[name]
+        manifest, training = self._splits[name], name == "train"
+        sampler = self._training_sampler(manifest, rank, world) if training else self._rows(name, rank, world)
+        return self._batches(name, sampler, self.batch_size // world)
+
+    def _batches(self, name: Split, sampler: TrainingSampler | RowSampler, batch_size: int) -> DataLoader[Trial]:
+        """Batches of what a sampler visits of a split."""
         dataset = self._dataset(name)
         training = name == "train"
         workers = self.num_workers
         if training and self.features is not None:
             dataset.features, workers = self.features, self.feature_workers
-        sampler: EpochSampler | PairSampler | SharedSampler | RowSampler
-        if training:
-            sampler = self._training_sampler(manifest, rank, world)
-        else:
-            sampler = self._rows(name, rank, world) if rows is None else RowSampler(rows)
-        batch_size = self.batch_size // world
         return DataLoader(
             dataset,
             batch_size=batch_size,

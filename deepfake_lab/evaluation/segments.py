@@ -168,9 +168,9 @@ def _utterances(detector: Detector, data: CorpusDataModule, split: Split) -> Ite
     names = ("key", "group", "label", "spoof_spans")
     key, group, label, told = (manifest.table[name].to_pylist() for name in names)
     spans = [spans_of(text) for text in told]
-    counts = np.array([row for row, known in enumerate(spans) if known or label[row] != SPOOF])
+    rows = np.array([row for row, known in enumerate(spans) if known or label[row] != SPOOF])
     detector.eval()
-    for batch in data.loader(split, counts):
+    for batch in data.loader(split, rows):
         with torch.inference_mode():
             scores = detector(batch.wave.to(detector.eer_threshold.device), frames=True).frame_scores.double().cpu()
         times = detector.frame_times(scores.shape[1]).double().numpy()
