@@ -43,7 +43,7 @@ class Augmentation(nn.Module, ABC):
             The same shape.
         """
         (rows,) = torch.where(torch.rand(len(batch), device=batch.device) < self.p)
-        return batch.index_copy(0, rows, self.augmented(batch[rows])) if len(rows) else batch
+        return batch.index_copy(0, rows, self.augmented(batch.index_select(0, rows))) if len(rows) else batch
 
     @abstractmethod
     def augmented(self, batch: Tensor) -> Tensor:

@@ -75,9 +75,10 @@ def convolutive(wave: Tensor) -> Tensor:
 
 def impulsive(wave: Tensor) -> Tensor:
     """Impulsive signal-dependent noise in waveforms ``(B, T)``; each sample is hit with the drawn probability."""
-    hit = torch.rand_like(wave) < uniform(wave, IMPULSES)
-    change = torch.empty_like(wave).uniform_(-1, 1) * torch.empty_like(wave).uniform_(-1, 1)
-    return _within_one(torch.addcmul(wave, wave * hit, change, value=IMPULSE_GAIN))
+    hit = torch.where(torch.rand_like(wave) < uniform(wave, IMPULSES))
+    sample = wave[hit]
+    change = torch.empty_like(sample).uniform_(-1, 1) * torch.empty_like(sample).uniform_(-1, 1)
+    return _within_one(wave.index_put(hit, torch.addcmul(sample, sample, change, value=IMPULSE_GAIN)))
 
 
 def stationary(wave: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -48,12 +47,10 @@ def resampled(batch: Tensor, factor: Tensor) -> Tensor:
     knots = torch.fft.irfft(spectrum, 2 * samples)
     knots = torch.cat([knots[:, -1:], knots, knots, knots[:, :2]], dim=1)
     place = torch.arange(samples, device=batch.device) * (factor * 2 ** (_BITS + 1)).round().long()
-    left, share = place >> _BITS, (place & (2**_BITS - 1)) / 2**_BITS
+    left = place >> _BITS
+    share = place.bitwise_and_(2**_BITS - 1).float().mul_(2**-_BITS)
     points = [knots[:, offset:].gather(1, left) for offset in range(4)]
-    for degree in (3, 2, 1):  # de Boor's algorithm
-        nearer = share / degree
-        points = [
-            torch.lerp(one, two, nearer + (degree - 1 - rank) / degree)
-            for rank, (one, two) in enumerate(pairwise(points))
-        ]
+    for degree in (3, 2, 1):  # de Boor's algorithm, in place
+        for rank in range(degree):
+            points[rank].lerp_(points[rank + 1], share.add(degree - 1 - rank).div_(degree))
     return points[0]

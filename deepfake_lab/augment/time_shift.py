@@ -31,5 +31,6 @@ class TimeShift(Augmentation):
     def augmented(self, batch: Tensor) -> Tensor:
         """See `Augmentation.augmented`."""
         samples = batch.shape[-1]
-        shift = (uniform(batch, (0, self.share)) * samples).long()
-        return torch.cat([batch, batch], dim=1).gather(1, torch.arange(samples, device=batch.device) + samples - shift)
+        start = samples - (uniform(batch, (0, self.share)).squeeze(1) * samples).long()
+        twice = torch.cat([batch, batch], dim=1).unfold(1, samples, 1)  # a view of all shifts
+        return twice[torch.arange(len(batch), device=batch.device), start]
