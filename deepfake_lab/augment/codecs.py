@@ -5,7 +5,8 @@ G.711, GSM 06.10 and Vorbis beside it. PyAV encodes Opus, AMR-NB, MP3, AAC, G.72
 Speex and AMR-WB need an ``ffmpeg`` program with libspeex or libvo-amrwbenc, on the PATH or in ``imageio-ffmpeg``;
 many have neither. EnCodec (C04, C07) is missing, since its trained weights would be needed.
 
-Where an encoder can search less for the same bits, it does: a codec in training must not cost more than training.
+Where an encoder can search less for the same bits, it does, and what takes a program (0.1 s to start it) is used only
+where it is named: a codec in training must not cost more than training.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from importlib import import_module
-from typing import Final, Literal, cast
+from typing import ClassVar, Final, Literal, cast
 
 import av
 import numpy as np
@@ -42,11 +43,13 @@ class Codec(ABC):
         name: what configurations and tables call it.
         rate: sample rate in Hz that it codes, 8 kHz or 16 kHz.
         qualities: settings from worst to best, bit rates in kbit/s; those of Vorbis are its own scale from 0 to 10.
+        starts_program: whether each use starts a program, which takes longer than any other codec works.
     """
 
     name: str
     rate: int
     qualities: tuple[float, ...]
+    starts_program: ClassVar[bool] = False
 
     def __call__(self, wave: Wave, quality: float) -> Wave:
         """Encodes and decodes a waveform.
@@ -159,6 +162,7 @@ class FfmpegCodec(Codec):
 
     encoder: str
     container: str
+    starts_program: ClassVar[bool] = True
 
     @property
     def missing(self) -> str | None:
@@ -239,7 +243,7 @@ class RandomCodec(UtteranceAugmentation):
 
     Args:
         p: probability that an utterance is coded.
-        codecs: names to draw from; None takes every codec that this machine can apply.
+        codecs: names to draw from; None takes every codec that this machine can apply without starting a program.
 
     Raises:
         LabError: `p` is no probability, no codec is named, or one that is not available here.
@@ -247,7 +251,8 @@ class RandomCodec(UtteranceAugmentation):
 
     def __init__(self, p: float = 0.5, codecs: Sequence[str] | None = None) -> None:
         super().__init__(p)
-        self.codecs = tuple(find(name) for name in (available() if codecs is None else codecs))
+        found = (find(name) for name in (available() if codecs is None else codecs))
+        self.codecs = tuple(codec for codec in found if codecs is not None or not codec.starts_program)
         if not self.codecs:
             raise LabError(f"augment: codecs=[]: name some of {_listed(available())}, or null for all.")
 

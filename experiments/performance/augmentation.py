@@ -67,6 +67,7 @@ def measure():
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning on torch
     rates = {"all": [], "none": []}
     with tempfile.TemporaryDirectory() as folder:
+        throughput("none", folder)  # makes the corpus, whose files are still being written to the disk afterwards
         for _ in range(REPEATS):
             for augment, measured in rates.items():
                 measured.append(throughput(augment, folder))
