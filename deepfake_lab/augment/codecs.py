@@ -251,8 +251,9 @@ class RandomCodec(UtteranceAugmentation):
 
     def __init__(self, p: float = 0.5, codecs: Sequence[str] | None = None) -> None:
         super().__init__(p)
-        found = (find(name) for name in (available() if codecs is None else codecs))
-        self.codecs = tuple(codec for codec in found if codecs is not None or not codec.starts_program)
+        if codecs is None:
+            codecs = [name for name in available() if not _CODECS[name].starts_program]
+        self.codecs = tuple(find(name) for name in codecs)
         if not self.codecs:
             raise LabError(f"augment: codecs=[]: name some of {_listed(available())}, or null for all.")
 

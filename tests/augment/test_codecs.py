@@ -110,7 +110,7 @@ def test_codec_and_quality_are_drawn_and_the_draw_decides(speech):
 
 def test_null_takes_all_that_is_available_without_starting_a_program():
     programs = {"amr_wb", "speex_wb", "speex_nb"}
-    assert {codec.name for codec in RandomCodec().codecs} == set(NAMES) - programs
+    assert [codec.name for codec in RandomCodec().codecs] == [name for name in NAMES if name not in programs]
     named = sorted(programs & set(NAMES))
     assert not named or [codec.name for codec in RandomCodec(codecs=named).codecs] == named
     assert {"opus_wb", "opus_nb", "mp3", "aac", "g722", "mulaw", "alaw", "vorbis", "gsm"} <= set(NAMES)
