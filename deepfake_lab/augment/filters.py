@@ -1,6 +1,7 @@
-"""Channels: a drawn band, a drawn equaliser.
+"""Filters: a drawn band, a drawn equaliser, and convolution for whoever brings filters of their own.
 
-Both weigh the spectrum of the whole row, with smooth gains: what wraps around its ends is short and faint.
+Band and equaliser weigh the spectrum of the whole row, with smooth gains: what wraps around its ends is short and
+faint.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from deepfake_lab.augment.augmentation import Augmentation, bounds, uniform
 from deepfake_lab.types import SAMPLE_RATE
@@ -72,6 +74,24 @@ class Equaliser(Augmentation):
         share = (1 - (octave - torch.arange(POINTS, device=batch.device).unsqueeze(1)).abs()).clamp_min(0)
         log_gain = uniform(batch, self.gain_db, POINTS) * (math.log(10) / 20)
         return _weighted(batch, torch.exp(log_gain @ share))
+
+
+def convolved(wave: Tensor, taps: Tensor, delay: int = 0) -> Tensor:
+    """Powers 1 to N of waveforms ``(B, T)``, each through its filter ``(B, N, K)``, summed: ``(B, T)`` from `delay` on.
+
+    By overlap-save (Oppenheim and Schafer, Discrete-Time Signal Processing, 8.7.3), in blocks that fit the cache.
+    """
+    samples, reach = wave.shape[-1], taps.shape[-1] - 1
+    size = 5 << max(9, (2 * reach // 5).bit_length())  # above 8192, powers of two take twice as long on processors
+    hop = size - reach
+    power = blocks = functional.pad(wave, (reach - delay, -samples % hop + delay)).unfold(-1, size, hop).contiguous()
+    first, *others = torch.fft.rfft(taps, size).unsqueeze(2).unbind(1)
+    spectrum = torch.fft.rfft(blocks) * first
+    for response in others:
+        power = power * blocks
+        spectrum.addcmul_(torch.fft.rfft(power), response)
+    filtered: Tensor = torch.fft.irfft(spectrum, size)
+    return filtered[..., reach:].flatten(1)[:, :samples]
 
 
 def _frequencies(batch: Tensor) -> Tensor:

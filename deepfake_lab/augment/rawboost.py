@@ -16,9 +16,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from deepfake_lab.augment.augmentation import Augmentation, Range, uniform
+from deepfake_lab.augment.filters import convolved
 from deepfake_lab.augment.noise import mixed
 from deepfake_lab.types import SAMPLE_RATE, LabError
 
@@ -35,7 +35,6 @@ SNR_DB: Range = (10, 40)
 _LONGEST = int(HALF_TAPS[1]) - 1  # taps on each side of the middle one
 _DELAY = NOTCHES * _LONGEST
 _FILTER_SIZE = 512  # holds the 2 * _DELAY + 1 taps of all notches together
-_BLOCK = 4_096
 
 
 class RawBoost(Augmentation):
@@ -69,21 +68,24 @@ def convolutive(wave: Tensor) -> Tensor:
     wave = _within_one(wave)
     gain_db = uniform(wave, POWER_GAIN_DB, POWERS)
     gain_db[:, 0] = 0
-    filtered = _filtered(wave, notch_filters(wave, POWERS) * 10 ** (gain_db.unsqueeze(-1) / 20))
+    filtered = convolved(wave, notch_filters(wave, POWERS) * 10 ** (gain_db.unsqueeze(-1) / 20), _DELAY)
     return _within_one(filtered - filtered.mean(dim=-1, keepdim=True))
 
 
 def impulsive(wave: Tensor) -> Tensor:
     """Impulsive signal-dependent noise in waveforms ``(B, T)``; each sample is hit with the drawn probability."""
-    hit = torch.where(torch.rand_like(wave) < uniform(wave, IMPULSES))
-    sample = wave[hit]
+    strikes = torch.poisson(-wave.shape[-1] * torch.log1p(-uniform(wave, IMPULSES)))  # less than to ask every sample
+    row = torch.repeat_interleave(strikes.squeeze(1).long())
+    hit = torch.unique(row * wave.shape[-1] + torch.randint(wave.shape[-1], row.shape, device=wave.device))
+    sample = wave.flatten()[hit]
     change = torch.empty_like(sample).uniform_(-1, 1) * torch.empty_like(sample).uniform_(-1, 1)
-    return _within_one(wave.index_put(hit, torch.addcmul(sample, sample, change, value=IMPULSE_GAIN)))
+    changed = torch.addcmul(sample, sample, change, value=IMPULSE_GAIN)
+    return _within_one(wave.flatten().index_copy(0, hit, changed).view_as(wave))
 
 
 def stationary(wave: Tensor) -> Tensor:
     """Stationary signal-independent noise in waveforms ``(B, T)``."""
-    noise = _filtered(torch.randn_like(wave), notch_filters(wave, 1))
+    noise = convolved(torch.randn_like(wave), notch_filters(wave, 1), _DELAY)
     return mixed(wave, noise, uniform(wave, SNR_DB))
 
 
@@ -111,23 +113,6 @@ def notch_filters(wave: Tensor, number: int) -> Tensor:
     response = response / response.abs().amax(dim=-1, keepdim=True).clamp_min(1e-12)
     taps: Tensor = torch.fft.irfft(response, _FILTER_SIZE)
     return taps[..., : 2 * _DELAY + 1]
-
-
-def _filtered(signal: Tensor, taps: Tensor) -> Tensor:
-    """Sum of the powers 1 to N of signals ``(B, T)``, each through its filter ``(B, N, K)``: ``(B, T)``, without delay.
-
-    By overlap-save: blocks fit the cache, and one transform of a block serves for the filter.
-    """
-    samples, hop = signal.shape[-1], _BLOCK - 2 * _DELAY
-    padded = functional.pad(signal, (_DELAY, -samples % hop + _DELAY))
-    power = blocks = padded.unfold(-1, _BLOCK, hop).contiguous()
-    first, *others = torch.fft.rfft(taps, _BLOCK).unsqueeze(2).unbind(1)
-    spectrum = torch.fft.rfft(blocks) * first
-    for response in others:
-        power = power * blocks
-        spectrum.addcmul_(torch.fft.rfft(power), response)
-    filtered: Tensor = torch.fft.irfft(spectrum, _BLOCK)
-    return filtered[..., 2 * _DELAY :].flatten(1)[:, :samples]
 
 
 def _within_one(wave: Tensor) -> Tensor:

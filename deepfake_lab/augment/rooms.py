@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import fftconvolve
+import torch
 
 from deepfake_lab.audio import Wave
 from deepfake_lab.augment.augmentation import Range, UtteranceAugmentation, bounds
+from deepfake_lab.augment.filters import convolved
 from deepfake_lab.augment.recorded_noise import rms
 from deepfake_lab.augment.recordings import Collection, Recordings
 from deepfake_lab.types import SAMPLE_RATE, LabError
@@ -89,7 +90,9 @@ class SimulatedRooms(RoomResponse):
 def reverberant(wave: Wave, response: Wave) -> Wave:
     """Convolves a waveform ``(T,)`` with an impulse response, of which nothing before its peak counts."""
     direct = int(np.argmax(np.abs(response)))
-    echoes = fftconvolve(wave, response[direct : direct + len(wave)])[: len(wave)]
+    echoes = convolved(torch.tensor(wave)[None], torch.tensor(response[direct : direct + len(wave)])[None, None])[
+        0
+    ].numpy()
     level = rms(echoes)
     return np.asarray(echoes * (rms(wave) / level), np.float32) if level else wave  # a silent response is no room
 
