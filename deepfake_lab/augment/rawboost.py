@@ -74,7 +74,8 @@ def convolutive(wave: Tensor) -> Tensor:
 
 def impulsive(wave: Tensor) -> Tensor:
     """Impulsive signal-dependent noise in waveforms ``(B, T)``; each sample is hit with the drawn probability."""
-    strikes = torch.poisson(-wave.shape[-1] * torch.log1p(-uniform(wave, IMPULSES)))  # less than to ask every sample
+    # that none of Poisson(-log(1 - p)) strikes falls on a sample has probability 1 - p; cheaper than to ask them all
+    strikes = torch.poisson(-wave.shape[-1] * torch.log1p(-uniform(wave, IMPULSES)))
     row = torch.repeat_interleave(strikes.squeeze(1).long())
     hit = torch.unique(row * wave.shape[-1] + torch.randint(wave.shape[-1], row.shape, device=wave.device))
     sample = wave.flatten()[hit]

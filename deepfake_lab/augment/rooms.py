@@ -90,9 +90,8 @@ class SimulatedRooms(RoomResponse):
 def reverberant(wave: Wave, response: Wave) -> Wave:
     """Convolves a waveform ``(T,)`` with an impulse response, of which nothing before its peak counts."""
     direct = int(np.argmax(np.abs(response)))
-    echoes = convolved(torch.tensor(wave)[None], torch.tensor(response[direct : direct + len(wave)])[None, None])[
-        0
-    ].numpy()
+    taps = torch.tensor(response[direct : direct + len(wave)])
+    echoes = convolved(torch.tensor(wave)[None], taps[None, None]).squeeze(0).numpy()
     level = rms(echoes)
     return np.asarray(echoes * (rms(wave) / level), np.float32) if level else wave  # a silent response is no room
 
