@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake_lab.augment.filters import BandLimit, Equaliser
+from deepfake_lab.augment.filters import BandLimit, Equaliser, convolved
 
 FREQUENCY = np.fft.rfftfreq(16_000, 1 / 16_000)
 
@@ -50,3 +50,15 @@ def test_an_equaliser_joins_its_gains_by_lines_over_octaves():
     for row, known in zip(db, at_points, strict=True):
         line = np.interp(np.log2(FREQUENCY[heard]), np.log2(points), known)
         np.testing.assert_allclose(row[heard], line, atol=0.3)
+
+
+@pytest.mark.parametrize("taps", [1, 491, 9_900])  # blocks of several sizes
+@pytest.mark.parametrize("samples", [100, 20_000])
+def test_convolution_in_blocks_is_convolution(samples, taps):
+    draw = np.random.default_rng(0)
+    wave, filters = draw.uniform(-1, 1, (2, samples)), draw.standard_normal((2, 3, taps)) / np.sqrt(taps)
+    delay = taps // 2
+    after = convolved(torch.tensor(wave), torch.tensor(filters), delay)
+    for row, given, own in zip(after.numpy(), wave, filters, strict=True):
+        expected = sum(np.convolve(given**power, one) for power, one in enumerate(own, start=1))
+        np.testing.assert_allclose(row, expected[delay : delay + samples], atol=1e-9)
