@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import math
@@ -17,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from deepfake_lab.config import PARENT_RUN_VARIABLE, ModelTraining, build, chosen, launch, resolved, resumed
-from deepfake_lab.tasks.processes import leads, together, wanted
+from deepfake_lab.tasks.processes import leads, part, together, wanted
 from deepfake_lab.types import LabError
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def work(job: Job, callbacks: Sequence[pl.Callback] = ()) -> float:
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     datamodule: CorpusDataModule = build(config["loader"], corpus=build(config["data"]))
     datamodule.setup()
-    return _tracked_run(job, tracking, datamodule, callbacks) if leads() else _follow(config, datamodule)
+    metric = _tracked_run(job, tracking, datamodule, callbacks) if leads() else _follow(config, datamodule)
+    atexit.register(part)  # not yet: these processes may have another job
+    return metric
 
 
 def _follow(config: dict[str, Any], datamodule: CorpusDataModule) -> float:

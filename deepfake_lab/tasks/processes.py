@@ -5,6 +5,7 @@ Elsewhere torchrun or Slurm starts them. Lightning tells by the environment, in 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -91,6 +92,20 @@ def together(work: Callable[..., T], count: int, *arguments: object) -> T:
         raise _death(context) or error from error
     answer: T = answers.get()[1]
     return answer
+
+
+def part() -> None:
+    """Ends what processes talk through, if they do, once all is said.
+
+    A process that has failed must not: it would wait for the others.
+    Left to the end of the interpreter, a thread of gloo that is about to free a tensor is ended by Python in a way that
+    aborts the process (pytorch issues 179291 and 190489).
+    """
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        gc.collect()  # trainers and networks hold on to the group, and its threads end with its last holder
+        distributed.destroy_process_group()
 
 
 def _begin(work: Callable[..., T], count: int, port: int, answers: SimpleQueue[Any], rank: int, *given: object) -> None:

@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import torch
+from torch import distributed
 
 from deepfake_lab.evaluation.scores import read_table
-from deepfake_lab.tasks.processes import together
+from deepfake_lab.tasks.processes import part, together
 from deepfake_lab.types import LabError
 
 TOY = "experiment=toy"
@@ -29,6 +32,28 @@ def is_killed(seconds):
     if os.environ["RANK"] == "1":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(seconds)
+
+
+def gloo_threads():
+    names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+    return sum("gloo" in name for name in names)
+
+
+def parts():
+    distributed.init_process_group("gloo")
+    distributed.all_reduce(torch.ones(1))
+    trainer = [distributed.group.WORLD]
+    trainer.append(trainer)  # as trainers and networks hold each other
+    del trainer
+    before = gloo_threads()
+    part()
+    return before, gloo_threads()
+
+
+def test_no_thread_outlives_the_work():
+    before, after = together(parts, 2)
+    assert before
+    assert not after
 
 
 @pytest.mark.parametrize(
