@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -42,12 +43,27 @@ class Augmentation(nn.Module, ABC):
         Returns:
             The same shape.
         """
+        return self.disturb(batch.clone())
+
+    def disturb(self, batch: Tensor) -> Tensor:
+        """As `forward`, but writes into the batch that it is given."""
         (rows,) = torch.where(torch.rand(len(batch), device=batch.device) < self.p)
-        return batch.index_copy(0, rows, self.augmented(batch.index_select(0, rows))) if len(rows) else batch
+        return batch.index_copy_(0, rows, self.augmented(batch.index_select(0, rows))) if len(rows) else batch
 
     @abstractmethod
     def augmented(self, batch: Tensor) -> Tensor:
         """Disturbs every row, by draws of its own; silence stays finite."""
+
+
+class Chain(nn.Sequential):
+    """Augmentations one after another, with one copy of the batch for all of them."""
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """See `Augmentation.forward`."""
+        batch = batch.clone() if len(self) else batch
+        for augmentation in cast("Iterable[Augmentation]", self):
+            batch = augmentation.disturb(batch)
+        return batch
 
 
 class UtteranceAugmentation(ABC):

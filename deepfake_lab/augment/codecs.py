@@ -182,7 +182,7 @@ class FfmpegCodec(Codec):
 
 
 _NEEDS_WEIGHTS = ("encodec",)
-_OPUS = (("application", "voip"), ("compression_level", "2"))
+_OPUS = (("application", "voip"), ("compression_level", "0"))
 _LAME = (("compression_level", "7"),)
 _CODECS: Final[dict[str, Codec]] = {
     codec.name: codec

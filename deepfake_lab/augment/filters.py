@@ -86,7 +86,7 @@ def convolved(wave: Tensor, taps: Tensor, delay: int = 0) -> Tensor:
     hop = size - reach
     power = blocks = functional.pad(wave, (reach - delay, -samples % hop + delay)).unfold(-1, size, hop).contiguous()
     first, *others = torch.fft.rfft(taps, size).unsqueeze(2).unbind(1)
-    spectrum = torch.fft.rfft(blocks) * first
+    spectrum = torch.fft.rfft(blocks).mul_(first)
     for response in others:
         power = power * blocks
         spectrum.addcmul_(torch.fft.rfft(power), response)
@@ -102,5 +102,5 @@ def _frequencies(batch: Tensor) -> Tensor:
 
 def _weighted(batch: Tensor, gain: Tensor) -> Tensor:
     """Rows ``(B, T)`` whose spectra are multiplied by gains ``(B, F)``."""
-    weighted: Tensor = torch.fft.irfft(torch.fft.rfft(batch) * gain, batch.shape[-1])
+    weighted: Tensor = torch.fft.irfft(torch.fft.rfft(batch).mul_(gain), batch.shape[-1])
     return weighted

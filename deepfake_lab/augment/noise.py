@@ -36,7 +36,7 @@ class ColouredNoise(Augmentation):
         slope = -uniform(batch, self.exponent) / 2
         amplitude = torch.exp(slope * torch.log(frequency.clamp_min(_LOWEST_HZ))) * (frequency >= _LOWEST_HZ)
         spectrum = torch.view_as_complex(torch.randn(*amplitude.shape, 2, device=batch.device))
-        noise = torch.fft.irfft(spectrum * amplitude, batch.shape[-1])
+        noise = torch.fft.irfft(spectrum.mul_(amplitude), batch.shape[-1])
         return mixed(batch, noise, uniform(batch, self.snr_db))
 
 

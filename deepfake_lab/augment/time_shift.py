@@ -30,7 +30,5 @@ class TimeShift(Augmentation):
 
     def augmented(self, batch: Tensor) -> Tensor:
         """See `Augmentation.augmented`."""
-        samples = batch.shape[-1]
-        start = samples - (uniform(batch, (0, self.share)).squeeze(1) * samples).long()
-        twice = torch.cat([batch, batch], dim=1).unfold(1, samples, 1)  # a view of all shifts
-        return twice[torch.arange(len(batch), device=batch.device), start]
+        shift = (uniform(batch, (0, self.share)) * batch.shape[-1]).long().flatten().tolist()
+        return torch.stack([row.roll(samples) for row, samples in zip(batch, shift, strict=True)])

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from deepfake_lab.adversaries.adversary import Adversary, in_use
 from deepfake_lab.adversaries.budget import SnrBudget
+from deepfake_lab.augment.augmentation import Augmentation
 from deepfake_lab.augment.mixup import Mixup
 from deepfake_lab.losses.loss import DetectionLoss
 from deepfake_lab.models.detector import Detector
@@ -59,7 +60,7 @@ class AdversarialTask(DetectionTask):
         share: float = 0.5,
         snr_db: tuple[float, float] = (20.0, 50.0),
         calibrate: bool = True,
-        augment: Mapping[str, nn.Module] | None = None,
+        augment: Mapping[str, Augmentation] | None = None,
         augment_features: nn.Module | None = None,
         mixup: Mixup | None = None,
         views: int = 1,

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from deepfake_lab.augment.augmentation import Augmentation, Chain
 from deepfake_lab.augment.mixup import Mixture, Mixup
 from deepfake_lab.data.module import CorpusDataModule
 from deepfake_lab.evaluation.calibrate import fit_affine
@@ -58,7 +59,7 @@ class DetectionTask(pl.LightningModule):
         scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         *,
         calibrate: bool = True,
-        augment: Mapping[str, nn.Module] | None = None,
+        augment: Mapping[str, Augmentation] | None = None,
         augment_features: nn.Module | None = None,
         mixup: Mixup | None = None,
         views: int = 1,
@@ -69,7 +70,7 @@ class DetectionTask(pl.LightningModule):
             raise LabError(f"augment.views={views}: an utterance is in its batch at least once.")
         self.detector = detector
         self.detector.augment_features = augment_features or nn.Identity()
-        self.augment = nn.Sequential(*(augment or {}).values())
+        self.augment = Chain(*(augment or {}).values())
         self.mixup = mixup
         self.views = views
         self.domain: tuple[Domain, float] | None = None

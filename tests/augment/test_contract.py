@@ -9,7 +9,7 @@ import yaml
 from hydra.utils import instantiate
 from scipy.stats import ks_2samp
 
-from deepfake_lab.augment.augmentation import UtteranceAugmentation
+from deepfake_lab.augment.augmentation import Chain, UtteranceAugmentation
 from deepfake_lab.types import LabError
 
 CONF = Path(__file__).parents[2] / "conf" / "augment"
@@ -89,6 +89,19 @@ class TestOnDevice:
         place = torch.arange(2_000)
         for half in (place < 1_000, place % 2 == 0, place % 32 < 16):
             assert ks_2samp(change[half], change[~half]).pvalue > 1e-3
+
+    def test_a_chain_is_one_after_another_and_leaves_its_input_alone(self, voice):
+        batch = voice.repeat(16, 1)
+        parts = [on_device(name, 0.5) for name in WAVE]
+        torch.manual_seed(0)
+        chained = Chain(*parts)(batch)
+        assert torch.equal(batch, voice.repeat(16, 1))
+        torch.manual_seed(0)
+        after = batch
+        for part in parts:
+            after = part(after)
+        assert torch.equal(chained, after)
+        assert (after != batch).any(dim=1).all()
 
     def test_is_what_the_seed_says(self, name, voice):
         def drawn(seed):
